@@ -1,0 +1,362 @@
+"""Every error this system raises on purpose, and what the person who reads it does next.
+
+```
+GhostcrmError
+├── InvalidInput               the caller's input; nothing was created           exit 2, HTTP 422
+│   ├── InvalidCompanyName
+│   ├── InvalidEmail
+│   ├── InvalidPassword
+│   ├── InvalidIdentifier
+│   └── UnknownPlan
+├── NotFound                   no such client, run, server …                     exit 3, HTTP 404
+├── Conflict                   it contradicts what is already there              exit 5, HTTP 409
+│   ├── ClientIdInUse
+│   ├── IdempotencyKeyReused
+│   └── ClientNotReady
+├── StillRunning               not finished in the time given; it goes on        exit 7, HTTP 202
+├── ConfigurationError         the installation must be changed first            exit 1, HTTP 503
+│   ├── InvalidSetting
+│   ├── SealingKeyMissing
+│   ├── ServerNotPrepared
+│   ├── NoServerAvailable
+│   ├── InvalidBlueprint
+│   └── EmbeddedPostgresError
+│       ├── EmbeddedPostgresPortInUse
+│       ├── EmbeddedPostgresDiskFull
+│       ├── EmbeddedPostgresPermissionDenied
+│       └── EmbeddedPostgresVersionMismatch
+├── PermanentFailure           trying again changes nothing; a run fails at once
+│   ├── MigrationFailed
+│   ├── StampMismatch
+│   ├── AdminEmailTaken
+│   ├── IsolationNotProven
+│   ├── DatabaseRejected
+│   └── WorkerDiedRepeatedly
+├── TransientFailure           trying again may help; counts as an attempt
+│   ├── ServerUnreachable
+│   ├── DatabaseBusy
+│   ├── PostconditionNotMet
+│   └── UnexpectedFailure
+├── ToldToWait                 come back later; does not count as an attempt
+└── Superseded                 another worker has taken this run over; stop silently
+```
+
+A class says whether a retry may help (``retryable``), which HTTP status and exit code it becomes,
+and what to do next; an instance adds the facts. ``details`` must never hold a secret: it is stored
+with the run and shown to operators.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+Details = dict[str, str | int | float | bool | None]
+
+
+class GhostcrmError(Exception):
+    """Something went wrong in GhostCRM provisioning."""
+
+    code: ClassVar[str] = "ghostcrm_error"
+    retryable: ClassVar[bool] = False
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+    default_next_step: ClassVar[str] = "Run `ghostcrm doctor` and read the log for this client."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        next_step: str | None = None,
+        **details: str | int | float | bool | None,
+    ) -> None:
+        self.message = message or (type(self).__doc__ or self.code).splitlines()[0]
+        self.next_step = next_step or self.default_next_step
+        self.details: Details = details
+        super().__init__(self.message)
+
+    def as_record(self) -> dict[str, object]:
+        """The error as it is stored with a run, logged and printed with ``--json``."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "nextStep": self.next_step,
+            "retryable": self.retryable,
+            "details": self.details,
+        }
+
+
+# --- what the caller sent -------------------------------------------------------------------------
+
+
+class InvalidInput(GhostcrmError):
+    """The input cannot be accepted; nothing was created."""
+
+    code = "invalid_input"
+    http_status = 422
+    exit_code = 2
+    default_next_step = "Correct the value and send the registration again."
+
+
+class InvalidCompanyName(InvalidInput):
+    """The company name cannot be used."""
+
+    code = "invalid_company_name"
+
+
+class InvalidEmail(InvalidInput):
+    """The admin's email address cannot be used."""
+
+    code = "invalid_email"
+
+
+class InvalidPassword(InvalidInput):
+    """The admin's password cannot be used."""
+
+    code = "invalid_password"
+
+
+class InvalidIdentifier(InvalidInput):
+    """An identifier must be a UUID."""
+
+    code = "invalid_identifier"
+
+
+class UnknownPlan(InvalidInput):
+    """There is no plan of that name in the blueprint."""
+
+    code = "unknown_plan"
+
+
+class NotFound(GhostcrmError):
+    """There is no such thing here."""
+
+    code = "not_found"
+    http_status = 404
+    exit_code = 3
+    default_next_step = "List what exists with `ghostcrm clients list`."
+
+
+class Conflict(GhostcrmError):
+    """The request contradicts what is already there; nothing was changed."""
+
+    code = "conflict"
+    http_status = 409
+    exit_code = 5
+
+
+class ClientIdInUse(Conflict):
+    """That client id already belongs to a client registered with other data."""
+
+    code = "client_id_in_use"
+    default_next_step = "Use another id, or send the same data to receive the same client."
+
+
+class IdempotencyKeyReused(Conflict):
+    """That idempotency key was already used with other data."""
+
+    code = "idempotency_key_reused"
+    default_next_step = "Use a new key for a new registration."
+
+
+class ClientNotReady(Conflict):
+    """The client is not ready, so this cannot be done yet."""
+
+    code = "client_not_ready"
+    default_next_step = "Ask why with `ghostcrm clients explain ID`."
+
+
+class StillRunning(GhostcrmError):
+    """It did not finish in the time given; it goes on in the background."""
+
+    code = "still_running"
+    http_status = 202
+    exit_code = 7
+    default_next_step = "Follow it with `ghostcrm clients explain ID`."
+
+
+# --- the installation -----------------------------------------------------------------------------
+
+
+class ConfigurationError(GhostcrmError):
+    """The installation has to be changed before this can work."""
+
+    code = "configuration_error"
+    http_status = 503
+
+
+class InvalidSetting(ConfigurationError):
+    """A setting has a value that cannot be used."""
+
+    code = "invalid_setting"
+    exit_code = 2
+    default_next_step = "Correct the environment variable that is named, and start again."
+
+
+class SealingKeyMissing(ConfigurationError):
+    """A sealed secret cannot be opened: its key is not here."""
+
+    code = "sealing_key_missing"
+    default_next_step = "Bring back the key file that is named, from a backup of GHOSTCRM_HOME/keys."
+
+
+class ServerNotPrepared(ConfigurationError):
+    """The PostgreSQL server lacks something that only a superuser can add."""
+
+    code = "server_not_prepared"
+    default_next_step = "Have a superuser run the SQL that is shown, once per server."
+
+
+class NoServerAvailable(ConfigurationError):
+    """No server can take another client database."""
+
+    code = "no_server_available"
+    default_next_step = "Look at the servers with `ghostcrm doctor`; add one or raise its capacity."
+
+
+class InvalidBlueprint(ConfigurationError):
+    """The blueprint cannot be read."""
+
+    code = "invalid_blueprint"
+    default_next_step = "Correct the file that is named."
+
+
+class EmbeddedPostgresError(ConfigurationError):
+    """The embedded PostgreSQL could not be started."""
+
+    code = "embedded_postgres_failed"
+    default_next_step = (
+        "Read the server's log that is named, or set GHOSTCRM_DATABASE_URL to use your own PostgreSQL."
+    )
+
+
+class EmbeddedPostgresPortInUse(EmbeddedPostgresError):
+    """Another program listens on the port that the embedded PostgreSQL was told to use."""
+
+    code = "embedded_postgres_port_in_use"
+    default_next_step = "Free the port, or set GHOSTCRM_EMBEDDED_PORT to another (0 = any free one)."
+
+
+class EmbeddedPostgresDiskFull(EmbeddedPostgresError):
+    """There is no space left for the embedded PostgreSQL."""
+
+    code = "embedded_postgres_disk_full"
+    default_next_step = "Free some space, or set GHOSTCRM_HOME to a folder on another disk."
+
+
+class EmbeddedPostgresPermissionDenied(EmbeddedPostgresError):
+    """The embedded PostgreSQL may not use the folder it was given."""
+
+    code = "embedded_postgres_permission_denied"
+    default_next_step = "Make the folder that is named accessible, or set GHOSTCRM_HOME to another."
+
+
+class EmbeddedPostgresVersionMismatch(EmbeddedPostgresError):
+    """The data was written by another major version of PostgreSQL."""
+
+    code = "embedded_postgres_version_mismatch"
+    default_next_step = (
+        "Upgrade the data with pg_upgrade, or set GHOSTCRM_POSTGRES_BINARIES to the version that is named."
+    )
+
+
+# --- what happens during a run --------------------------------------------------------------------
+
+
+class PermanentFailure(GhostcrmError):
+    """It failed, and trying again without a change would fail again."""
+
+    code = "permanent_failure"
+
+
+class MigrationFailed(PermanentFailure):
+    """A migration of the blueprint was refused by PostgreSQL."""
+
+    code = "migration_failed"
+    default_next_step = "Mend the file and line that are named, then `ghostcrm clients retry ID`."
+
+
+class StampMismatch(PermanentFailure):
+    """A database of the expected name exists but is not the one this system made."""
+
+    code = "stamp_mismatch"
+    default_next_step = "Find out whose database it is; this system will neither use nor delete it."
+
+
+class AdminEmailTaken(PermanentFailure):
+    """The admin's email already belongs to another user of this client database."""
+
+    code = "admin_email_taken"
+    default_next_step = "Look at auth.users in the client database; remove the other user or its email."
+
+
+class DatabaseRejected(PermanentFailure):
+    """PostgreSQL refused a statement in a way that trying again does not change."""
+
+    code = "database_rejected"
+
+
+class IsolationNotProven(PermanentFailure):
+    """The client database lets somebody see or do what they must not."""
+
+    code = "isolation_not_proven"
+    default_next_step = "Mend the policy or grant that is named, then `ghostcrm clients retry ID`."
+
+
+class WorkerDiedRepeatedly(PermanentFailure):
+    """The worker died again and again while it worked on this."""
+
+    code = "worker_died_repeatedly"
+    default_next_step = "Look for what ended the workers (memory?), then `ghostcrm clients retry ID`."
+
+
+class TransientFailure(GhostcrmError):
+    """It failed, and trying again may help."""
+
+    code = "transient_failure"
+    retryable = True
+    http_status = 503
+
+
+class ServerUnreachable(TransientFailure):
+    """The PostgreSQL server does not answer."""
+
+    code = "server_unreachable"
+    default_next_step = "Check that the server runs and that this machine reaches it."
+
+
+class DatabaseBusy(TransientFailure):
+    """PostgreSQL is too busy, or someone holds a lock that is needed."""
+
+    code = "database_busy"
+    default_next_step = "Nothing, if it passes; otherwise look at the server's load and connections."
+
+
+class PostconditionNotMet(TransientFailure):
+    """A step did its work, yet what it should have brought about cannot be observed."""
+
+    code = "postcondition_not_met"
+
+
+class UnexpectedFailure(TransientFailure):
+    """Something happened that this system did not foresee."""
+
+    code = "unexpected_failure"
+    default_next_step = "Report this with the client id and the time; the log has the traceback."
+
+
+class ToldToWait(GhostcrmError):
+    """The other side said to come back later; this does not count as an attempt."""
+
+    code = "told_to_wait"
+    retryable = True
+    http_status = 503
+
+    def __init__(self, message: str, *, wait_seconds: float, next_step: str | None = None) -> None:
+        super().__init__(message, next_step=next_step, waitSeconds=wait_seconds)
+        self.wait_seconds = wait_seconds
+
+
+class Superseded(GhostcrmError):
+    """Another worker has taken this run over; this one stops without a trace."""
+
+    code = "superseded"
