@@ -196,7 +196,9 @@ class SealingKeyMissing(ConfigurationError):
     """A sealed secret cannot be opened: its key is not here."""
 
     code = "sealing_key_missing"
-    default_next_step = "Bring back the key file that is named, from a backup of GHOSTCRM_HOME/keys."
+    default_next_step = (
+        "Bring back the key file that is named, from a backup of GHOSTCRM_HOME/keys."
+    )
 
 
 class ServerNotPrepared(ConfigurationError):
@@ -224,16 +226,16 @@ class EmbeddedPostgresError(ConfigurationError):
     """The embedded PostgreSQL could not be started."""
 
     code = "embedded_postgres_failed"
-    default_next_step = (
-        "Read the server's log that is named, or set GHOSTCRM_DATABASE_URL to use your own PostgreSQL."
-    )
+    default_next_step = "Read the server's log that is named, or set GHOSTCRM_DATABASE_URL to use your own PostgreSQL."
 
 
 class EmbeddedPostgresPortInUse(EmbeddedPostgresError):
     """Another program listens on the port that the embedded PostgreSQL was told to use."""
 
     code = "embedded_postgres_port_in_use"
-    default_next_step = "Free the port, or set GHOSTCRM_EMBEDDED_PORT to another (0 = any free one)."
+    default_next_step = (
+        "Free the port, or set GHOSTCRM_EMBEDDED_PORT to another (0 = any free one)."
+    )
 
 
 class EmbeddedPostgresDiskFull(EmbeddedPostgresError):
@@ -254,9 +256,7 @@ class EmbeddedPostgresVersionMismatch(EmbeddedPostgresError):
     """The data was written by another major version of PostgreSQL."""
 
     code = "embedded_postgres_version_mismatch"
-    default_next_step = (
-        "Upgrade the data with pg_upgrade, or set GHOSTCRM_POSTGRES_BINARIES to the version that is named."
-    )
+    default_next_step = "Upgrade the data with pg_upgrade, or set GHOSTCRM_POSTGRES_BINARIES to the version that is named."
 
 
 # --- what happens during a run --------------------------------------------------------------------
@@ -286,7 +286,9 @@ class AdminEmailTaken(PermanentFailure):
     """The admin's email already belongs to another user of this client database."""
 
     code = "admin_email_taken"
-    default_next_step = "Look at auth.users in the client database; remove the other user or its email."
+    default_next_step = (
+        "Look at auth.users in the client database; remove the other user or its email."
+    )
 
 
 class DatabaseRejected(PermanentFailure):
@@ -306,7 +308,9 @@ class WorkerDiedRepeatedly(PermanentFailure):
     """The worker died again and again while it worked on this."""
 
     code = "worker_died_repeatedly"
-    default_next_step = "Look for what ended the workers (memory?), then `ghostcrm clients retry ID`."
+    default_next_step = (
+        "Look for what ended the workers (memory?), then `ghostcrm clients retry ID`."
+    )
 
 
 class TransientFailure(GhostcrmError):
@@ -328,7 +332,9 @@ class DatabaseBusy(TransientFailure):
     """PostgreSQL is too busy, or someone holds a lock that is needed."""
 
     code = "database_busy"
-    default_next_step = "Nothing, if it passes; otherwise look at the server's load and connections."
+    default_next_step = (
+        "Nothing, if it passes; otherwise look at the server's load and connections."
+    )
 
 
 class PostconditionNotMet(TransientFailure):

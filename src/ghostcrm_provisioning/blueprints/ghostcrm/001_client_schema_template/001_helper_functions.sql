@@ -1,0 +1,173 @@
+-- The few functions on which defaults, triggers and policies rest. `create or replace`, because a
+-- `db reset` by the Supabase CLI empties public and leaves this schema. Those that read tables are
+-- PL/pgSQL, whose bodies are looked up when they run: the tables come in later files.
+
+-- Keys -------------------------------------------------------------------------------------------
+
+create or replace function private.uuid_v7() returns uuid
+language sql volatile parallel safe
+set search_path = ''
+as $$
+    -- 48 bits of milliseconds since 1970, the version, and 74 random bits taken from a version 4.
+    select (
+        lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
+        || '7'
+        || substr(replace(gen_random_uuid()::text, '-', ''), 14)
+    )::uuid
+$$;
+
+comment on function private.uuid_v7() is
+    'A new time-ordered uuid (RFC 9562, version 7): keys made together stay together in an index. '
+    'PostgreSQL 18 has uuidv7(); this one gives the same on every version. It reveals when a row was '
+    'made: use gen_random_uuid() for a public link.';
+
+revoke all on function private.uuid_v7() from public, anon;
+grant execute on function private.uuid_v7() to authenticated, service_role;
+
+-- Who is asking? ---------------------------------------------------------------------------------
+-- All three answer "nobody" for a user who has no profile or an inactive one: a deactivated
+-- colleague's token opens nothing although it is valid until it expires.
+
+create or replace function private.my_id() returns uuid
+language plpgsql stable security definer
+set search_path = ''
+as $$
+begin
+    return (select p.id from public.profiles p where p.id = auth.uid() and p.is_active);
+end
+$$;
+
+create or replace function private.my_role() returns text
+language plpgsql stable security definer
+set search_path = ''
+as $$
+begin
+    return (select p.role_key from public.profiles p where p.id = auth.uid() and p.is_active);
+end
+$$;
+
+create or replace function private.my_team_ids() returns setof uuid
+language plpgsql stable security definer
+set search_path = ''
+as $$
+begin
+    return query
+        select m.team_id
+        from public.team_memberships m
+        join public.profiles p on p.id = m.profile_id
+        where m.profile_id = auth.uid() and p.is_active;
+end
+$$;
+
+-- An appointment is visible to those invited; the question may not be asked through the policies of
+-- the two tables, which would ask each other without end.
+create or replace function private.my_invitation_ids() returns setof uuid
+language plpgsql stable security definer
+set search_path = ''
+as $$
+begin
+    return query
+        select a.appointment_id
+        from public.appointment_attendees a
+        join public.profiles p on p.id = a.profile_id
+        where a.profile_id = auth.uid() and p.is_active;
+end
+$$;
+
+comment on function private.my_id() is 'Id of the caller''s profile; null unless it exists and is active.';
+comment on function private.my_role() is 'Role key of the caller''s profile; null unless it is active.';
+comment on function private.my_team_ids() is 'Teams of the caller; none unless the profile is active.';
+comment on function private.my_invitation_ids() is 'Appointments to which the caller is invited.';
+
+revoke all on function
+    private.my_id(), private.my_role(), private.my_team_ids(), private.my_invitation_ids()
+    from public, anon;
+grant execute on function
+    private.my_id(), private.my_role(), private.my_team_ids(), private.my_invitation_ids()
+    to authenticated, service_role;
+
+-- Triggers ---------------------------------------------------------------------------------------
+-- Nobody needs EXECUTE on these: PostgreSQL asks for it when a trigger is made, not when it fires.
+
+create or replace function private.set_updated_at() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    new.updated_at := now();
+    return new;
+end
+$$;
+
+comment on function private.set_updated_at() is 'Trigger: updated_at is the start of the transaction that wrote the row.';
+
+create or replace function private.record_audit() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+    -- The column that identifies the row; a trigger may name another one.
+    key_column text := coalesce(tg_argv[0], 'id');
+    old_row jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
+    new_row jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
+    old_values jsonb;
+    new_values jsonb;
+begin
+    -- Changed columns only: full rows would fill the disk (measured: 59 MB against 10 MB for
+    -- 50,000 updates). Normalised columns, updated_at and last_activity_at repeat what stands elsewhere.
+    select jsonb_object_agg(c.name, old_row -> c.name) filter (where old_row is not null),
+           jsonb_object_agg(c.name, new_row -> c.name) filter (where new_row is not null)
+    into old_values, new_values
+    from jsonb_object_keys(coalesce(new_row, old_row)) as c (name)
+    where c.name not in ('updated_at', 'last_activity_at')
+      and c.name not like '%\_normalized'
+      and (tg_op <> 'UPDATE' or old_row -> c.name is distinct from new_row -> c.name);
+
+    if tg_op = 'UPDATE' and new_values is null then
+        return null;
+    end if;
+
+    -- A secret setting's change is recorded, its value is not.
+    if tg_table_name = 'client_settings' then
+        if (old_row ->> 'is_secret')::boolean and old_values ? 'value' then
+            old_values := old_values || '{"value": "(secret)"}';
+        end if;
+        if (new_row ->> 'is_secret')::boolean and new_values ? 'value' then
+            new_values := new_values || '{"value": "(secret)"}';
+        end if;
+    end if;
+
+    insert into public.audit_logs
+        (table_name, record_id, operation, actor_id, actor_role, old_values, new_values)
+    values (
+        tg_table_name,
+        coalesce(new_row, old_row) ->> key_column,
+        lower(tg_op),
+        auth.uid(),
+        coalesce(auth.role(), session_user),
+        old_values,
+        new_values
+    );
+    return null;
+end
+$$;
+
+comment on function private.record_audit() is
+    'Trigger, after each row: who changed which columns of what, from what, to what. The argument '
+    'names the key column when it is not id.';
+
+create or replace function private.forbid_change() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    raise exception '%.% only grows: % is not possible', tg_table_schema, tg_table_name, lower(tg_op)
+        using errcode = 'restrict_violation';
+end
+$$;
+
+comment on function private.forbid_change() is 'Trigger: makes a table append-only, for its owner too.';
+
+revoke all on function
+    private.set_updated_at(), private.record_audit(), private.forbid_change()
+    from public, anon, authenticated;

@@ -1,0 +1,189 @@
+-- What happened and what is to be done: calls, emails, meetings, tasks, notes.
+
+create table public.activities (
+    id uuid not null default private.uuid_v7(),
+    owner_id uuid,
+    team_id uuid,
+    type text not null,
+    subject text not null default '',
+    body text not null default '',
+    direction text,
+    priority text not null default 'normal',
+    contact_id uuid,
+    company_id uuid,
+    deal_id uuid,
+    is_private boolean not null default false,
+    occurred_at timestamptz not null default now(),
+    duration_seconds integer,
+    due_at timestamptz,
+    completed_at timestamptz,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+
+    constraint activities_pkey primary key (id),
+    constraint activities_owner_id_fkey
+        foreign key (owner_id) references public.profiles (id) on delete restrict,
+    constraint activities_team_id_fkey
+        foreign key (team_id) references public.teams (id) on delete restrict,
+    constraint activities_contact_id_fkey
+        foreign key (contact_id) references public.contacts (id) on delete cascade,
+    constraint activities_company_id_fkey
+        foreign key (company_id) references public.companies (id) on delete cascade,
+    constraint activities_deal_id_fkey
+        foreign key (deal_id) references public.deals (id) on delete cascade,
+    constraint activities_type_known check (type in ('call', 'email', 'meeting', 'task', 'note')),
+    -- One real foreign key for each kind of target. Only a task may stand alone.
+    constraint activities_one_target check (
+        num_nonnulls(contact_id, company_id, deal_id) = 1
+        or (type = 'task' and num_nonnulls(contact_id, company_id, deal_id) = 0)
+    ),
+    constraint activities_says_something check (btrim(subject || body) <> ''),
+    constraint activities_direction_known check (direction in ('inbound', 'outbound')),
+    constraint activities_direction_fits_type check (direction is null or type in ('call', 'email')),
+    constraint activities_priority_known check (priority in ('low', 'normal', 'high')),
+    constraint activities_duration_seconds_not_negative check (duration_seconds >= 0),
+    constraint activities_completion_fits_type
+        check (type in ('task', 'call', 'meeting') or (due_at is null and completed_at is null)),
+    constraint activities_private_has_owner check (not is_private or owner_id is not null)
+);
+
+comment on table public.activities is 'The timeline of a contact, company or deal, and everybody''s tasks.';
+comment on column public.activities.is_private is 'Seen by its owner only, whatever role others have.';
+comment on column public.activities.occurred_at is 'Place in the timeline; for a task, when it was written down.';
+comment on column public.activities.due_at is 'When a task, call or meeting is to be done.';
+comment on column public.activities.completed_at is 'When it was done.';
+
+create index activities_owner_id_idx on public.activities (owner_id, occurred_at desc);
+create index activities_team_id_idx on public.activities (team_id, occurred_at desc);
+create index activities_contact_id_idx on public.activities (contact_id, occurred_at desc);
+create index activities_company_id_idx on public.activities (company_id, occurred_at desc);
+create index activities_deal_id_idx on public.activities (deal_id, occurred_at desc);
+create index activities_to_do_idx on public.activities (owner_id, due_at)
+    where due_at is not null and completed_at is null;
+
+create or replace function private.note_last_activity() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+    update public.contacts c
+    set last_activity_at = new.occurred_at
+    where c.id = new.contact_id
+      and (c.last_activity_at is null or c.last_activity_at < new.occurred_at);
+    return null;
+end
+$$;
+
+revoke all on function private.note_last_activity() from public, anon, authenticated;
+
+create trigger activities_note_last_activity
+    after insert on public.activities
+    for each row when (new.contact_id is not null and new.type <> 'task' and not new.is_private)
+    execute function private.note_last_activity();
+create trigger activities_set_updated_at
+    before update on public.activities
+    for each row execute function private.set_updated_at();
+create trigger activities_audit
+    after insert or update or delete on public.activities
+    for each row execute function private.record_audit();
+
+alter table public.activities enable row level security;
+revoke all on table public.activities from public, anon, authenticated, service_role;
+grant
+    select,
+    insert (
+        id, owner_id, team_id, type, subject, body, direction, priority, contact_id,
+        company_id, deal_id, is_private, occurred_at, duration_seconds, due_at, completed_at
+    ),
+    update (
+        owner_id, team_id, type, subject, body, direction, priority, contact_id, company_id,
+        deal_id, is_private, occurred_at, duration_seconds, due_at, completed_at
+    ),
+    delete
+    on table public.activities to authenticated;
+grant all on table public.activities to service_role;
+create policy activities_select on public.activities
+    for select to authenticated
+    using (
+        owner_id = (select private.my_id())
+        or (
+            not is_private
+            and (
+                (select private.my_role()) in ('owner', 'admin', 'manager', 'viewer')
+                or team_id = any (array(select private.my_team_ids()))
+                or exists (select 1 from public.contacts c where c.id = activities.contact_id)
+                or exists (select 1 from public.companies c where c.id = activities.company_id)
+                or exists (select 1 from public.deals d where d.id = activities.deal_id)
+            )
+        )
+    );
+create policy activities_insert on public.activities
+    for insert to authenticated
+    with check (
+        (not is_private or owner_id = (select private.my_id()))
+        and (
+            (select private.my_role()) in ('owner', 'admin')
+            or (
+                (select private.my_role()) = 'manager'
+                and (
+                    team_id = any (array(select private.my_team_ids()))
+                    or (team_id is null and owner_id = (select private.my_id()))
+                )
+            )
+            or (
+                (select private.my_role()) = 'sales'
+                and owner_id = (select private.my_id())
+                and (team_id is null or team_id = any (array(select private.my_team_ids())))
+            )
+        )
+    );
+create policy activities_update on public.activities
+    for update to authenticated
+    using (
+        (not is_private or owner_id = (select private.my_id()))
+        and (
+            (select private.my_role()) in ('owner', 'admin')
+            or (
+                (select private.my_role()) = 'manager'
+                and (
+                    team_id = any (array(select private.my_team_ids()))
+                    or owner_id = (select private.my_id())
+                )
+            )
+            or ((select private.my_role()) = 'sales' and owner_id = (select private.my_id()))
+        )
+    )
+    with check (
+        (not is_private or owner_id = (select private.my_id()))
+        and (
+            (select private.my_role()) in ('owner', 'admin')
+            or (
+                (select private.my_role()) = 'manager'
+                and (
+                    team_id = any (array(select private.my_team_ids()))
+                    or (team_id is null and owner_id = (select private.my_id()))
+                )
+            )
+            or (
+                (select private.my_role()) = 'sales'
+                and owner_id = (select private.my_id())
+                and (team_id is null or team_id = any (array(select private.my_team_ids())))
+            )
+        )
+    );
+create policy activities_delete on public.activities
+    for delete to authenticated
+    using (
+        (not is_private or owner_id = (select private.my_id()))
+        and (
+            (select private.my_role()) in ('owner', 'admin')
+            or (
+                (select private.my_role()) = 'manager'
+                and (
+                    team_id = any (array(select private.my_team_ids()))
+                    or owner_id = (select private.my_id())
+                )
+            )
+            or ((select private.my_role()) = 'sales' and owner_id = (select private.my_id()))
+        )
+    );

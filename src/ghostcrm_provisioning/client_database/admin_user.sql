@@ -1,0 +1,50 @@
+-- name: observe_admin_user
+-- The admin as Supabase Auth and the CRM see them; one row, whatever is missing.
+select u.id is not null as has_user,
+       u.encrypted_password <> '' as has_password,
+       i.user_id is not null as has_identity
+from (select %(user_id)s::uuid as id) wanted
+left join auth.users u
+    on u.id = wanted.id and u.email = %(email)s and u.email_confirmed_at is not null
+left join auth.identities i
+    on i.user_id = wanted.id and i.provider = 'email' and i.provider_id = wanted.id::text
+
+-- name: keeps_profiles
+-- A blueprint without the table public.profiles knows people only by auth.users.
+select to_regclass('public.profiles') is not null as holds
+
+-- name: observe_profile
+select role_key = 'owner' and is_active as is_owner from public.profiles where id = %(user_id)s
+
+-- name: find_user_by_email
+select id from auth.users where email = %(email)s and is_sso_user = false
+
+-- name: insert_user
+-- The columns without default that GoTrue reads as text must be '' rather than NULL.
+insert into auth.users (
+    instance_id, id, aud, role, email, encrypted_password, email_confirmed_at,
+    confirmation_token, recovery_token, email_change_token_new, email_change,
+    raw_app_meta_data, raw_user_meta_data, created_at, updated_at
+) values (
+    '00000000-0000-0000-0000-000000000000', %(user_id)s, 'authenticated', 'authenticated',
+    %(email)s, %(password_hash)s, now(),
+    '', '', '', '',
+    '{"provider": "email", "providers": ["email"]}', %(user_metadata)s, now(), now()
+)
+on conflict (id) do nothing
+
+-- name: insert_identity
+insert into auth.identities (
+    user_id, provider, provider_id, identity_data, last_sign_in_at, created_at, updated_at
+) values (
+    %(user_id)s, 'email', %(user_id)s::text,
+    jsonb_build_object('sub', %(user_id)s::text, 'email', %(email)s::text,
+                       'email_verified', true, 'phone_verified', false),
+    now(), now(), now()
+)
+on conflict (provider_id, provider) do nothing
+
+-- name: insert_profile
+insert into public.profiles (id, role_key, email, must_change_password)
+values (%(user_id)s, 'owner', %(email)s, %(must_change_password)s)
+on conflict (id) do nothing

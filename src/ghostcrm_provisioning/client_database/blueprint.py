@@ -1,0 +1,208 @@
+"""A blueprint: the folder that says what goes into a client database.
+
+```
+blueprint.toml                   name, title, plans
+001_client_schema_template/      a folder: its files, in name order, are one migration
+002_add_new_feature.sql          a file: one migration
+seeds/010_settings.sql           default rows; each may run any number of times
+```
+
+Reading a blueprint finds every mistake that can be found without a database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ghostcrm_provisioning.errors import InvalidBlueprint, UnknownPlan
+
+_MIGRATION = re.compile(r"(?P<version>\d{3,14})_(?P<name>[a-z0-9_]+)")
+_SCRIPT_SUFFIXES = (".sql", ".pgsql")
+
+
+class Plan(BaseModel):
+    """What a client of this plan may use; None means unlimited."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    priority: int = Field(default=0, description="Higher ones are provisioned first.")
+    max_users: int | None = Field(default=None, gt=0)
+    max_contacts: int | None = Field(default=None, gt=0)
+    max_storage_bytes: int | None = Field(default=None, gt=0)
+    connection_limit: int = Field(default=20, gt=0, description="Connections of the app login.")
+    features: tuple[str, ...] = Field(default=(), description="Keys of what is switched on.")
+
+
+class _Declaration(BaseModel):
+    """``blueprint.toml`` as it is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")
+    title: str
+    description: str = ""
+    minimum_postgres: int = 15
+    features: dict[str, str] = Field(default_factory=dict, description="Key to title.")
+    plans: dict[str, Plan] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def features_are_declared(self) -> _Declaration:
+        for name, plan in self.plans.items():
+            if unknown := sorted(set(plan.features) - self.features.keys()):
+                raise ValueError(
+                    f"plan {name} has the feature {unknown[0]!r}, which is not declared"
+                )
+        return self
+
+
+@dataclass(frozen=True)
+class Script:
+    """One SQL file; ``path`` is relative to the blueprint's folder."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One step of the schema's history, applied in one transaction."""
+
+    version: str
+    name: str
+    scripts: tuple[Script, ...]
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A blueprint as it was on disk when it was read."""
+
+    reference: str
+    name: str
+    title: str
+    minimum_postgres: int
+    features: dict[str, str]
+    plans: dict[str, Plan]
+    migrations: tuple[Migration, ...]
+    seeds: tuple[Script, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of everything that ends up in a client database; plans are applied per client."""
+        digest = hashlib.sha256()
+        for script in (*(s for m in self.migrations for s in m.scripts), *self.seeds):
+            for part in (script.path, script.text):
+                encoded = part.encode()
+                digest.update(len(encoded).to_bytes(8) + encoded)
+        return digest.hexdigest()
+
+    def plan(self, name: str) -> Plan:
+        """Raises UnknownPlan, naming those there are."""
+        if name not in self.plans:
+            raise UnknownPlan(
+                f"There is no plan {name!r} in the blueprint {self.name}; "
+                f"there are: {', '.join(self.plans)}."
+            )
+        return self.plans[name]
+
+
+def find_blueprint(reference: str) -> Path:
+    """The folder of a blueprint: a shipped one by its name, any other by its path.
+
+    Raises:
+        InvalidBlueprint: there is none.
+    """
+    shipped = Path(str(files("ghostcrm_provisioning").joinpath("blueprints")))
+    looks_like_a_path = "/" in reference or "\\" in reference or reference.startswith(".")
+    folder = Path(reference).expanduser() if looks_like_a_path else shipped / reference
+    if not (folder / "blueprint.toml").is_file():
+        names = ", ".join(sorted(entry.name for entry in shipped.iterdir() if entry.is_dir()))
+        raise InvalidBlueprint(
+            f"There is no blueprint {reference!r}.",
+            next_step=f"Name a shipped one ({names}), or the path of a folder with a blueprint.toml.",
+        )
+    return folder.absolute()
+
+
+def read_blueprint(reference: str) -> Blueprint:
+    """Read and check a blueprint.
+
+    Raises:
+        InvalidBlueprint: naming the file and what is wrong with it.
+    """
+    folder = find_blueprint(reference)
+    declaration = _read_declaration(folder)
+    seeds = folder / "seeds"
+    return Blueprint(
+        reference=reference if reference == declaration.name else str(folder),
+        name=declaration.name,
+        title=declaration.title,
+        minimum_postgres=declaration.minimum_postgres,
+        features=declaration.features,
+        plans=declaration.plans,
+        migrations=_read_migrations(folder),
+        seeds=tuple(_read_scripts(seeds, folder)) if seeds.is_dir() else (),
+    )
+
+
+def _read_declaration(folder: Path) -> _Declaration:
+    path = folder / "blueprint.toml"
+    try:
+        return _Declaration.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as problem:
+        raise InvalidBlueprint(f"{path} cannot be read: {problem}.") from None
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidBlueprint(f"{path}: {place}: {first['msg']}.") from None
+
+
+def _read_migrations(folder: Path) -> tuple[Migration, ...]:
+    migrations: dict[str, Migration] = {}
+    for entry in sorted(folder.iterdir()):
+        is_script = entry.is_file() and entry.suffix in _SCRIPT_SUFFIXES
+        if not (is_script or entry.is_dir()) or entry.name == "seeds":
+            continue
+        match = _MIGRATION.fullmatch(entry.stem if is_script else entry.name)
+        if match is None:
+            raise InvalidBlueprint(
+                f"{entry} is not named like a migration.",
+                next_step="Name it NNN_what_it_does.sql, or NNN_what_it_does/ for a folder.",
+            )
+        version = match["version"]
+        if version in migrations:
+            raise InvalidBlueprint(
+                f"{entry} has the same number as {version}_{migrations[version].name}."
+            )
+        scripts = (
+            (Script(entry.relative_to(folder).as_posix(), _read_text(entry)),)
+            if is_script
+            else tuple(_read_scripts(entry, folder))
+        )
+        migrations[version] = Migration(version, match["name"], scripts)
+    if not migrations:
+        raise InvalidBlueprint(f"{folder} has no migration.")
+    # Versions are compared as numbers: 010 comes after 9, whatever their widths.
+    return tuple(sorted(migrations.values(), key=lambda migration: int(migration.version)))
+
+
+def _read_scripts(folder: Path, root: Path) -> list[Script]:
+    return [
+        Script(path.relative_to(root).as_posix(), _read_text(path))
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.suffix in _SCRIPT_SUFFIXES
+    ]
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InvalidBlueprint(f"{path} cannot be read: {problem}.") from None

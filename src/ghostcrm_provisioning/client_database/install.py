@@ -1,0 +1,159 @@
+"""Installs the platform baseline and a blueprint into a database, through a connection.
+
+Converges: what is there is left alone, what is missing is added, one transaction per migration
+together with its entry in the history. Where the connection leads is not known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection, sql
+from psycopg.rows import DictRow
+
+from ghostcrm_provisioning.client_database.blueprint import Blueprint, Script
+from ghostcrm_provisioning.client_database.roles import OWNER_ROLE
+from ghostcrm_provisioning.client_database.sql_statements import Statement, split_statements
+from ghostcrm_provisioning.errors import InvalidBlueprint, MigrationFailed
+from ghostcrm_provisioning.named_sql import NamedSql
+from ghostcrm_provisioning.postgres_errors import translated
+
+INSTALL = NamedSql(__package__, "install.sql")
+
+Connection = AsyncConnection[DictRow]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What a database says is installed in it."""
+
+    database_id: UUID | None
+    blueprint: str | None
+    fingerprint: str | None
+    versions: frozenset[str]
+
+
+async def observe_installation(connection: Connection) -> Installed | None:
+    """What is installed, or None where nothing of ours is."""
+    row = await (await connection.execute(INSTALL["has_stamp"])).fetchone()
+    if row is None or not row["holds"]:
+        return None
+    stamp = await (await connection.execute(INSTALL["read_stamp"])).fetchone()
+    versions = await (await connection.execute(INSTALL["applied_versions"])).fetchall()
+    if stamp is None:
+        return None
+    return Installed(
+        stamp["database_id"],
+        stamp["blueprint"],
+        stamp["blueprint_fingerprint"],
+        frozenset(version["version"] for version in versions),
+    )
+
+
+async def stamp_database(connection: Connection, database_id: UUID) -> None:
+    """Write into the database whose it is."""
+    await connection.execute(INSTALL["stamp_database"], {"database_id": database_id})
+
+
+async def install_platform(connection: Connection) -> None:
+    """On plain PostgreSQL, what every Supabase database has; on Supabase, only our own stamp."""
+    row = await (await connection.execute(INSTALL["has_platform"])).fetchone()
+    async with connection.transaction():
+        if row is None or not row["holds"]:
+            for entry in sorted(
+                files(__package__).joinpath("platform_baseline").iterdir(),
+                key=lambda entry: entry.name,
+            ):
+                if entry.name.endswith(".sql"):
+                    await _run_script(
+                        connection,
+                        Script(
+                            f"platform_baseline/{entry.name}", entry.read_text(encoding="utf-8")
+                        ),
+                    )
+        await connection.execute(INSTALL["create_history"])
+        stamp = files(__package__).joinpath("stamp.sql").read_text(encoding="utf-8")
+        await connection.execute(stamp)
+
+
+async def install_blueprint(connection: Connection, blueprint: Blueprint) -> list[str]:
+    """Apply the migrations that are missing, then the seeds; returns the versions applied now.
+
+    Raises:
+        MigrationFailed: naming file, line and SQLSTATE; the migration left nothing behind.
+        DatabaseBusy, ServerUnreachable: it may work later.
+    """
+    if connection.info.server_version // 10000 < blueprint.minimum_postgres:
+        raise InvalidBlueprint(
+            f"The blueprint {blueprint.name} needs PostgreSQL {blueprint.minimum_postgres}; this "
+            f"server is {connection.info.server_version // 10000}."
+        )
+    rows = await (await connection.execute(INSTALL["applied_versions"])).fetchall()
+    applied = {row["version"] for row in rows}
+    applied_now = []
+    for migration in blueprint.migrations:
+        if migration.version in applied:
+            continue
+        async with connection.transaction():
+            statements: list[str] = []
+            await _become_owner(connection)
+            for script in migration.scripts:
+                statements += await _run_script(connection, script)
+            await connection.execute("reset role")
+            await connection.execute(
+                INSTALL["record_migration"],
+                {"version": migration.version, "name": migration.name, "statements": statements},
+            )
+        applied_now.append(migration.version)
+    async with connection.transaction():
+        await _become_owner(connection)
+        for seed in blueprint.seeds:
+            await _run_script(connection, seed)
+        await connection.execute("reset role")
+        await connection.execute(
+            INSTALL["stamp_blueprint"],
+            {"blueprint": blueprint.name, "fingerprint": blueprint.fingerprint},
+        )
+    return applied_now
+
+
+async def _become_owner(connection: Connection) -> None:
+    await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(OWNER_ROLE)))
+
+
+async def _run_script(connection: Connection, script: Script) -> list[str]:
+    """Run a script's statements in the caller's transaction; returns their texts."""
+    statements = split_statements(script.text)
+    for statement in statements:
+        if statement.controls_transaction:
+            raise MigrationFailed(
+                f"{script.path}, line {statement.line}: a migration runs in a transaction of its "
+                f"own and cannot begin or end one.",
+                file=script.path,
+                line=statement.line,
+                sqlstate="25001",
+            )
+        try:
+            await connection.execute(statement.text)
+        except psycopg.Error as error:
+            raise _failure(script, statement, error) from error
+    return [statement.text for statement in statements]
+
+
+def _failure(script: Script, statement: Statement, error: psycopg.Error) -> Exception:
+    ours = translated(error, where="the client database")
+    if ours.retryable or error.sqlstate is None:
+        return ours
+    position = error.diag.statement_position
+    line = statement.line_at(int(position)) if position else statement.line
+    said = (error.diag.message_primary or "").strip()
+    return MigrationFailed(
+        f"{script.path}, line {line}: {said} ({error.sqlstate})",
+        file=script.path,
+        line=line,
+        sqlstate=error.sqlstate,
+        hint=error.diag.message_hint,
+    )

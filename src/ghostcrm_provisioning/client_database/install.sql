@@ -1,0 +1,34 @@
+-- name: has_platform
+-- On Supabase the platform is there from the start; on plain PostgreSQL we bring it.
+select to_regclass('auth.users') is not null as holds
+
+-- name: has_stamp
+select to_regclass('ghostcrm_provisioning.stamp') is not null as holds
+
+-- name: read_stamp
+select database_id, blueprint, blueprint_fingerprint from ghostcrm_provisioning.stamp
+
+-- name: stamp_database
+update ghostcrm_provisioning.stamp
+set database_id = %(database_id)s, stamped_at = now()
+where database_id is distinct from %(database_id)s
+
+-- name: stamp_blueprint
+update ghostcrm_provisioning.stamp
+set blueprint = %(blueprint)s, blueprint_fingerprint = %(fingerprint)s, stamped_at = now()
+
+-- name: create_history
+-- Where the Supabase CLI reads and writes which migrations were applied.
+create schema if not exists supabase_migrations;
+create table if not exists supabase_migrations.schema_migrations (
+    version text primary key,
+    statements text[],
+    name text
+)
+
+-- name: applied_versions
+select version from supabase_migrations.schema_migrations
+
+-- name: record_migration
+insert into supabase_migrations.schema_migrations (version, statements, name)
+values (%(version)s, %(statements)s, %(name)s)

@@ -1,0 +1,173 @@
+"""The roles that client databases need, on plain PostgreSQL.
+
+Roles are cluster-wide there. The ones that Supabase has in every project (``anon``,
+``authenticated``, ``service_role`` …) and ``ghostcrm_client_owner`` are shared by all client
+databases of a server; none of them can log in to any. Each client database has login roles of its
+own, members of the shared ones, and only they may connect to it. A shared role owns objects inside
+databases, never a database itself, so it can do nothing to one that its member cannot enter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg import AsyncConnection, sql
+from psycopg.rows import DictRow
+
+from ghostcrm_provisioning.errors import ServerNotPrepared
+from ghostcrm_provisioning.named_sql import NamedSql
+
+ROLES = NamedSql(__package__, "roles.sql")
+
+# Owns the schema of every client database, as `postgres` does on Supabase.
+OWNER_ROLE = "ghostcrm_client_owner"
+# Owns the tables of Supabase Auth.
+AUTH_ROLE = "supabase_auth_admin"
+
+
+@dataclass(frozen=True)
+class SharedRole:
+    """A role that all client databases of a server share."""
+
+    name: str
+    attributes: str
+    settings: tuple[tuple[str, str], ...] = ()
+    member_of: tuple[str, ...] = ()
+
+    @property
+    def bypasses_rls(self) -> bool:
+        return " bypassrls" in f" {self.attributes}"
+
+
+# Attributes and time-outs as Supabase sets them.
+SHARED_ROLES = (
+    SharedRole("postgres", "nologin"),
+    SharedRole("anon", "nologin noinherit", (("statement_timeout", "3s"),)),
+    SharedRole("authenticated", "nologin noinherit", (("statement_timeout", "8s"),)),
+    SharedRole("service_role", "nologin noinherit bypassrls"),
+    SharedRole(
+        "authenticator",
+        "login noinherit",
+        (("statement_timeout", "8s"),),
+        ("anon", "authenticated", "service_role"),
+    ),
+    SharedRole("supabase_admin", "nologin"),
+    SharedRole(
+        "supabase_auth_admin",
+        "login noinherit",
+        (("search_path", "auth"), ("idle_in_transaction_session_timeout", "60s")),
+    ),
+    SharedRole(OWNER_ROLE, "nologin"),
+)
+
+
+@dataclass(frozen=True)
+class LoginRole:
+    """A login role of one client database."""
+
+    key: str
+    member_of: tuple[str, ...]
+    acts_as: str | None
+    purpose: str
+
+
+LOGIN_ROLES = (
+    LoginRole("app", ("authenticated", "anon"), None, "the application; bound by RLS"),
+    LoginRole("service", ("service_role",), "service_role", "trusted jobs; bypasses RLS"),
+    LoginRole("auth", ("supabase_auth_admin",), "supabase_auth_admin", "Supabase Auth (GoTrue)"),
+    LoginRole("owner", (OWNER_ROLE,), OWNER_ROLE, "owns the schema; migrations, the Supabase CLI"),
+)
+
+
+async def list_missing(connection: AsyncConnection[DictRow]) -> list[str]:
+    """What the server lacks before client databases can be made there; empty when it is prepared.
+
+    ``postgres`` only has to exist: where it is the superuser, nobody may grant it.
+    """
+    granted = [role for role in SHARED_ROLES if role.name != "postgres"]
+    rows = await (
+        await connection.execute(
+            ROLES["missing_on_server"],
+            {
+                "names": [role.name for role in granted],
+                "bypass": [role.bypasses_rls for role in granted],
+            },
+        )
+    ).fetchall()
+    return [row["lacks"] for row in rows]
+
+
+async def prepare_server(connection: AsyncConnection[DictRow], *, admin: str) -> None:
+    """Create what is missing of the shared roles, and let ``admin`` grant them. For a superuser."""
+    rows = await (
+        await connection.execute(
+            ROLES["existing_roles"], {"names": [role.name for role in SHARED_ROLES]}
+        )
+    ).fetchall()
+    existing = {row["rolname"] for row in rows}
+    async with connection.transaction():
+        for statement in _preparation(admin, existing, connection.info.server_version // 10000):
+            await connection.execute(statement)
+
+
+async def check_server(connection: AsyncConnection[DictRow]) -> None:
+    """Prepare the server when this login can, otherwise say what a superuser must run.
+
+    Raises:
+        ServerNotPrepared: with the SQL in its next step.
+    """
+    missing = await list_missing(connection)
+    if not missing:
+        return
+    row = await (
+        await connection.execute(
+            "select current_user as login, (select rolsuper from pg_roles"
+            " where rolname = current_user) as is_superuser"
+        )
+    ).fetchone()
+    if row is None:
+        raise ServerNotPrepared("The server does not say who is connected.")
+    if row["is_superuser"]:
+        await prepare_server(connection, admin=row["login"])
+        return
+    version = connection.info.server_version // 10000
+    script = ";\n".join(
+        statement.as_string(connection) for statement in _preparation(row["login"], set(), version)
+    )
+    raise ServerNotPrepared(
+        f"The server is not prepared: {missing[0]}"
+        + (f" (and {len(missing) - 1} more)." if len(missing) > 1 else "."),
+        next_step="Have a superuser run this once (leave out roles that exist already):\n"
+        + script
+        + ";",
+    )
+
+
+def _preparation(admin: str, existing: set[str], major_version: int) -> list[sql.Composed]:
+    statements: list[sql.Composed] = []
+    for role in SHARED_ROLES:
+        name = sql.Identifier(role.name)
+        if role.name not in existing:
+            statements.append(sql.SQL("create role {} {}").format(name, sql.SQL(role.attributes)))
+        elif role.bypasses_rls:
+            statements.append(sql.SQL("alter role {} bypassrls").format(name))
+        if role.name == "postgres":
+            continue
+        for setting, value in role.settings:
+            statements.append(
+                sql.SQL("alter role {} set {} = {}").format(
+                    name, sql.Identifier(setting), sql.Literal(value)
+                )
+            )
+        for group in role.member_of:
+            statements.append(sql.SQL("grant {} to {}").format(sql.Identifier(group), name))
+        # From 16 on, being allowed to grant a role is apart from being allowed to become it.
+        options = (
+            "with admin true, inherit true, set true"
+            if major_version >= 16
+            else "with admin option"
+        )
+        statements.append(
+            sql.SQL("grant {} to {} {}").format(name, sql.Identifier(admin), sql.SQL(options))
+        )
+    return statements

@@ -1,0 +1,25 @@
+-- name: missing_on_server
+-- What the login that asks lacks before it can make client databases here: a row for each thing.
+with wanted(name, bypasses_rls) as (
+    select * from unnest(%(names)s::text[], %(bypass)s::boolean[])
+), me as (
+    select rolname, rolsuper, rolcreatedb, rolcreaterole from pg_roles where rolname = current_user
+)
+select format('the login %%I may not create databases', rolname) as lacks
+from me where not (rolsuper or rolcreatedb)
+union all
+select format('the login %%I may not create roles', rolname) from me where not (rolsuper or rolcreaterole)
+union all
+select format('there is no role %%I', w.name)
+from wanted w where not exists (select from pg_roles r where r.rolname = w.name)
+union all
+select format('the role %%I does not bypass row level security', w.name)
+from wanted w join pg_roles r on r.rolname = w.name
+where w.bypasses_rls and not r.rolbypassrls
+union all
+select format('the login %%I may not grant the role %%I', me.rolname, w.name)
+from me, wanted w join pg_roles r on r.rolname = w.name
+where not me.rolsuper and not pg_has_role(r.oid, 'member with admin option')
+
+-- name: existing_roles
+select rolname from pg_roles where rolname = any(%(names)s)

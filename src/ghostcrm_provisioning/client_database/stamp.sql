@@ -1,0 +1,13 @@
+-- Who this database belongs to and what was installed in it. In a schema of its own, which no role
+-- of the client can enter.
+create schema if not exists ghostcrm_provisioning;
+revoke all on schema ghostcrm_provisioning from public;
+create table if not exists ghostcrm_provisioning.stamp (
+    only_row boolean primary key default true check (only_row),
+    database_id uuid,
+    blueprint text,
+    blueprint_fingerprint text,
+    stamped_at timestamptz not null default now()
+);
+revoke all on ghostcrm_provisioning.stamp from public;
+insert into ghostcrm_provisioning.stamp default values on conflict do nothing;

@@ -1,0 +1,63 @@
+"""A client, its admin and its database, as the control database knows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from ghostcrm_provisioning.control_database.database import Connection
+from ghostcrm_provisioning.errors import NotFound
+from ghostcrm_provisioning.named_sql import NamedSql
+
+CLIENTS = NamedSql(__package__, "clients.sql")
+
+
+@dataclass(frozen=True)
+class Client:
+    """One client with all that is known about it, secrets excepted."""
+
+    id: UUID
+    name: str
+    plan: str
+    blueprint: str
+    status: str
+    wanted_status: str
+    created_at: datetime
+    ready_at: datetime | None
+    updated_at: datetime
+    admin_user_id: UUID
+    admin_email: str
+    admin_must_change_password: bool
+    database_id: UUID
+    database_name: str
+    database_status: str
+    blueprint_fingerprint: str | None
+    handed_over_at: datetime | None
+    server_id: UUID
+    server_name: str
+    provider: str
+    region: str | None
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        return cls(**{field.name: row[field.name] for field in fields(cls)})
+
+
+async def find_client(connection: Connection, client_id: UUID) -> Client:
+    """Raises NotFound when there is no client of that id."""
+    row = await (
+        await connection.execute(CLIENTS["find_client"], {"client_id": client_id})
+    ).fetchone()
+    if row is None:
+        raise NotFound(f"There is no client {client_id}.")
+    return Client.from_row(row)
+
+
+def names_of_seals(client_id: UUID, database_id: UUID) -> tuple[str, str]:
+    """What a client's sealed values belong to: its admin's password hash, its credentials."""
+    return (
+        f"client_admins.password_hash/{client_id}",
+        f"client_databases.credentials/{database_id}",
+    )

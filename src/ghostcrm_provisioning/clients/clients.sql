@@ -1,0 +1,131 @@
+-- name: place
+-- The server that takes the next client database: accepting, with room, the emptiest first.
+select s.id, s.name
+from servers s
+left join lateral (
+    select count(*) as clients from client_databases d where d.server_id = s.id
+) used on true
+where s.accepting
+  and s.provider = %(provider)s
+  and (s.client_limit is null or used.clients < s.client_limit)
+order by used.clients, s.created_at
+limit 1
+
+-- name: insert_client
+-- Nothing is returned when the same client, or the same key, is there already.
+insert into clients (id, name, plan, blueprint, idempotency_key, registration_digest, registered_by)
+values (%(id)s, %(name)s, %(plan)s, %(blueprint)s, %(idempotency_key)s, %(registration_digest)s,
+        %(registered_by)s)
+on conflict do nothing
+returning id
+
+-- name: find_registered
+-- The client that stands in the way of a registration.
+select id, registration_digest
+from clients
+where id = %(id)s or idempotency_key = %(idempotency_key)s
+order by (id = %(id)s) desc
+limit 1
+
+-- name: insert_admin
+insert into client_admins (client_id, user_id, email, must_change_password, password_hash_sealed)
+values (%(client_id)s, %(user_id)s, %(email)s, %(must_change_password)s, %(password_hash_sealed)s)
+
+-- name: insert_database
+insert into client_databases (id, client_id, server_id, name, credentials_sealed)
+values (%(id)s, %(client_id)s, %(server_id)s, %(name)s, %(credentials_sealed)s)
+
+-- name: find_client
+select c.id, c.name, c.plan, c.blueprint, c.status::text, c.wanted_status::text, c.created_at,
+       c.ready_at, c.updated_at,
+       a.user_id as admin_user_id, a.email as admin_email,
+       a.must_change_password as admin_must_change_password,
+       d.id as database_id, d.name as database_name, d.status::text as database_status,
+       d.blueprint_fingerprint, d.handed_over_at,
+       s.id as server_id, s.name as server_name, s.provider, s.region
+from clients c
+join client_admins a on a.client_id = c.id
+join client_databases d on d.client_id = c.id
+join servers s on s.id = d.server_id
+where c.id = %(client_id)s
+
+-- name: find_secrets
+-- What is sealed for a client. Read only by what is about to use it.
+select a.password_hash_sealed, d.credentials_sealed, s.connection_sealed
+from client_admins a
+join client_databases d on d.client_id = a.client_id
+join servers s on s.id = d.server_id
+where a.client_id = %(client_id)s
+
+-- name: list_clients
+-- Newest first; keyset paging by (created_at, id).
+select c.id, c.name, c.plan, c.status::text, c.created_at, c.ready_at,
+       a.email as admin_email, d.name as database_name, s.name as server_name, s.provider
+from clients c
+join client_admins a on a.client_id = c.id
+join client_databases d on d.client_id = c.id
+join servers s on s.id = d.server_id
+where (%(status)s::text is null or c.status::text = %(status)s)
+  and (%(before_created_at)s::timestamptz is null
+       or (c.created_at, c.id) < (%(before_created_at)s, %(before_id)s))
+order by c.created_at desc, c.id desc
+limit %(limit)s
+
+-- name: ids_by_prefix
+-- At most two, so that the caller can tell "one" from "several".
+select id from clients where id::text like %(prefix)s || '%%' order by id limit 2
+
+-- name: mark_provisioning
+update clients set status = 'provisioning', updated_at = clock_timestamp()
+where id = %(client_id)s and status in ('registered', 'failed')
+
+-- name: mark_failed
+update clients set status = 'failed', updated_at = clock_timestamp() where id = %(client_id)s
+
+-- name: mark_database_present
+update client_databases
+set status = case status when 'planned' then 'present' else status end,
+    observed_at = clock_timestamp()
+where id = %(database_id)s
+
+-- name: mark_blueprint_installed
+update client_databases
+set blueprint_fingerprint = %(fingerprint)s, observed_at = clock_timestamp()
+where id = %(database_id)s
+
+-- name: mark_handed_over
+update client_databases
+set status = 'handed_over', handed_over_at = coalesce(handed_over_at, clock_timestamp())
+where id = %(database_id)s
+
+-- name: mark_ready
+update clients
+set status = 'ready', ready_at = coalesce(ready_at, clock_timestamp()),
+    updated_at = clock_timestamp()
+where id = %(client_id)s
+
+-- name: erase_password_hash
+update client_admins set password_hash_sealed = null where client_id = %(client_id)s
+
+-- name: is_handed_over
+select c.status = 'ready' and d.status = 'handed_over' and a.password_hash_sealed is null as holds
+from clients c
+join client_databases d on d.client_id = c.id
+join client_admins a on a.client_id = c.id
+where c.id = %(client_id)s
+
+-- name: find_home_server
+select id, name from servers where name = %(name)s
+
+-- name: insert_home_server
+insert into servers (name, provider) values (%(name)s, 'postgres') on conflict do nothing
+
+-- name: list_servers
+select s.id, s.name, s.provider, s.region, s.client_limit, s.accepting,
+       (select count(*) from client_databases d where d.server_id = s.id) as clients
+from servers s
+order by s.name
+
+-- name: record_audit
+insert into audit_log (actor, action, client_id, details)
+values (%(actor)s, %(action)s, %(client_id)s, %(details)s)

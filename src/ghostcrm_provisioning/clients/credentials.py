@@ -1,0 +1,67 @@
+"""The credentials of one client database: passwords of its logins, JWT secret, API keys.
+
+They are made at the registration, so that every attempt, and every zombie of one, uses the same
+ones; they rest sealed in the control database.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+
+import jwt
+
+# Supabase's own legacy keys run for ten years; rotation replaces them earlier.
+_KEY_LIFETIME_SECONDS = 10 * 365 * 24 * 3600
+_PASSWORD_BYTES = 24
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """All secrets of a client database. Never printed, logged or put into a job."""
+
+    passwords: dict[str, str] = field(repr=False)
+    jwt_secret: str = field(repr=False)
+    anon_key: str = field(repr=False)
+    service_role_key: str = field(repr=False)
+
+    def as_text(self) -> str:
+        """For sealing."""
+        return json.dumps(
+            {
+                "passwords": self.passwords,
+                "jwtSecret": self.jwt_secret,
+                "anonKey": self.anon_key,
+                "serviceRoleKey": self.service_role_key,
+            }
+        )
+
+    @classmethod
+    def from_text(cls, text: str) -> Credentials:
+        fields = json.loads(text)
+        return cls(
+            passwords=fields["passwords"],
+            jwt_secret=fields["jwtSecret"],
+            anon_key=fields["anonKey"],
+            service_role_key=fields["serviceRoleKey"],
+        )
+
+
+def make_credentials(logins: tuple[str, ...]) -> Credentials:
+    """New random credentials for the logins that are named."""
+    jwt_secret = secrets.token_urlsafe(48)  # ≥ 32 characters, as Supabase requires
+    return Credentials(
+        passwords={login: secrets.token_urlsafe(_PASSWORD_BYTES) for login in logins},
+        jwt_secret=jwt_secret,
+        anon_key=_mint("anon", jwt_secret),
+        service_role_key=_mint("service_role", jwt_secret),
+    )
+
+
+def _mint(role: str, jwt_secret: str) -> str:
+    """A legacy Supabase API key: an HS256 JWT that names a database role."""
+    now = int(time.time())
+    claims = {"role": role, "iss": "supabase", "iat": now, "exp": now + _KEY_LIFETIME_SECONDS}
+    return jwt.encode(claims, jwt_secret, algorithm="HS256")

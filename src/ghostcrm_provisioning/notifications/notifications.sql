@@ -1,0 +1,26 @@
+-- name: insert_notification
+insert into notifications (client_id, run_id, severity, subject, body, delivery)
+values (%(client_id)s, %(run_id)s, %(severity)s, %(subject)s, %(body)s, %(delivery)s)
+returning id
+
+-- name: find_pending
+select id, severity, subject, body, delivery_attempts from notifications
+where id = %(id)s and delivery = 'pending'
+
+-- name: mark_delivered
+update notifications
+set delivery = 'delivered', delivered_at = clock_timestamp(), delivery_error = null,
+    delivery_attempts = delivery_attempts + 1
+where id = %(id)s
+
+-- name: mark_undelivered
+update notifications
+set delivery_error = %(error)s, delivery_attempts = delivery_attempts + 1
+where id = %(id)s
+
+-- name: list_notifications
+select id, client_id, run_id, severity, subject, body, created_at, delivery, delivery_error,
+       delivered_at
+from notifications
+order by id desc
+limit %(limit)s

@@ -1,0 +1,116 @@
+"""Tells the admins: always into the control database, and through Apprise where URLs are set.
+
+The notification is recorded in the transaction that records what happened; a worker delivers it
+afterwards, and again until it gets through (at least once).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import apprise
+import structlog
+
+from ghostcrm_provisioning.clients.client import Client
+from ghostcrm_provisioning.control_database.database import Connection, ControlDatabase
+from ghostcrm_provisioning.errors import GhostcrmError, InvalidSetting
+from ghostcrm_provisioning.named_sql import NamedSql
+from ghostcrm_provisioning.queue.provisioning_queue import ProvisioningQueue
+
+NOTIFICATIONS = NamedSql(__package__, "notifications.sql")
+
+_SEVERITY_TYPES = {
+    "info": apprise.NotifyType.INFO,
+    "warning": apprise.NotifyType.WARNING,
+    "critical": apprise.NotifyType.FAILURE,
+}
+_LONGEST_WAIT_SECONDS = 3600.0
+
+
+class Notifier:
+    """Records and delivers notifications.
+
+    Args:
+        urls: Apprise URLs; they hold credentials and never appear in a log or an error.
+    """
+
+    def __init__(self, control: ControlDatabase, *, urls: tuple[str, ...]) -> None:
+        self._control = control
+        self._apprise = apprise.Apprise()
+        for number, url in enumerate(urls, start=1):
+            if not self._apprise.add(url):
+                raise InvalidSetting(
+                    f"GHOSTCRM_NOTIFY_URLS cannot be used: URL number {number} is not one that "
+                    "Apprise knows."
+                )
+
+    async def client_failed(
+        self, connection: Connection, client: Client, run_id: UUID, error: GhostcrmError
+    ) -> None:
+        """Record that a client could not be made ready, within the caller's transaction."""
+        await self._record(
+            connection,
+            client_id=client.id,
+            run_id=run_id,
+            severity="critical",
+            subject=f"{client.name} could not be provisioned",
+            body=(
+                f"{error.message}\n\nWhat to do: {error.next_step}\n"
+                f"Details: ghostcrm clients explain {client.id}"
+            ),
+        )
+
+    async def _record(
+        self,
+        connection: Connection,
+        *,
+        client_id: UUID,
+        run_id: UUID,
+        severity: str,
+        subject: str,
+        body: str,
+    ) -> None:
+        wanted = len(self._apprise) > 0
+        row = await (
+            await connection.execute(
+                NOTIFICATIONS["insert_notification"],
+                {
+                    "client_id": client_id,
+                    "run_id": run_id,
+                    "severity": severity,
+                    "subject": subject,
+                    "body": body,
+                    "delivery": "pending" if wanted else "unwanted",
+                },
+            )
+        ).fetchone()
+        if wanted and row is not None:
+            await ProvisioningQueue.enqueue_notification(connection, row["id"])
+
+    async def deliver(self, notification_id: int) -> float | None:
+        """Send a notification; returns in how many seconds to try again, None when it is done."""
+        row = await self._control.fetch_one(NOTIFICATIONS["find_pending"], id=notification_id)
+        if row is None:
+            return None
+        # Apprise blocks; its answer says only whether every address took the message.
+        taken = await asyncio.to_thread(
+            self._apprise.notify,
+            title=row["subject"],
+            body=row["body"],
+            notify_type=_SEVERITY_TYPES[row["severity"]],
+        )
+        if taken:
+            await self._control.execute(NOTIFICATIONS["mark_delivered"], id=notification_id)
+            return None
+        attempts: int = row["delivery_attempts"]
+        wait_seconds = min(_LONGEST_WAIT_SECONDS, 5.0 * 2.0 ** min(attempts, 20))
+        await self._control.execute(
+            NOTIFICATIONS["mark_undelivered"],
+            id=notification_id,
+            error="At least one of GHOSTCRM_NOTIFY_URLS did not take it.",
+        )
+        structlog.get_logger("ghostcrm.notifications").warning(
+            "notification_not_taken", notificationId=notification_id, waitSeconds=wait_seconds
+        )
+        return wait_seconds

@@ -1,0 +1,84 @@
+"""The one place where errors of psycopg become errors of this system.
+
+What may pass by itself is told from what will not by the SQLSTATE (PostgreSQL documentation,
+appendix A). The message that PostgreSQL sent is kept, its DETAIL is not: it can quote row values.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import psycopg_pool
+
+from ghostcrm_provisioning.errors import (
+    DatabaseBusy,
+    DatabaseRejected,
+    GhostcrmError,
+    ServerUnreachable,
+    ToldToWait,
+    UnexpectedFailure,
+)
+
+_COMING_UP = "57P03"  # cannot_connect_now
+_UNREACHABLE = frozenset({"57P01", "57P02"})  # admin_shutdown, crash_shutdown
+_BUSY = frozenset(
+    {
+        "40001",  # serialization_failure
+        "40P01",  # deadlock_detected
+        "55006",  # object_in_use: someone is connected to the template
+        "55P03",  # lock_not_available
+        "57014",  # query_canceled: a time-out of ours
+        "53300",  # too_many_connections
+        "XX000",  # internal_error: "tuple concurrently updated" among others
+    }
+)
+_BUSY_CLASSES = frozenset({"53", "58"})  # insufficient resources, system error
+
+
+def translated(error: BaseException, *, where: str) -> GhostcrmError:
+    """``error`` as one of ours. ``where`` completes the sentence "… on <where>"."""
+    if isinstance(error, GhostcrmError):
+        return error
+    if isinstance(error, psycopg_pool.PoolTimeout):
+        return DatabaseBusy(f"No connection to {where} was free in time.")
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return DatabaseBusy(f"{where} did not answer in time.")
+    if isinstance(error, psycopg.Error):
+        return _translated_psycopg(error, where)
+    if isinstance(error, OSError):
+        return ServerUnreachable(f"{where} cannot be reached: {error.strerror or error}.")
+    # The text of an unforeseen error may hold anything, a secret too: the log's traceback is for it.
+    return UnexpectedFailure(f"{type(error).__name__} on {where}.", exception=type(error).__name__)
+
+
+def _translated_psycopg(error: psycopg.Error, where: str) -> GhostcrmError:
+    sqlstate = error.sqlstate
+    said = (error.diag.message_primary or "").strip()
+    if sqlstate is None:
+        if isinstance(error, psycopg.OperationalError):
+            # libpq's text names host and port, never the password.
+            first_line = (str(error).strip().splitlines() or ["no answer"])[0]
+            return ServerUnreachable(f"{where} does not answer: {first_line}.")
+        return UnexpectedFailure(f"{type(error).__name__} on {where}.")
+    if sqlstate == _COMING_UP:
+        return ToldToWait(f"{where} is coming up: {said}.", wait_seconds=1.0)
+    sentence = f"{said} on {where} ({sqlstate})"
+    if sqlstate in _UNREACHABLE or sqlstate.startswith("08"):
+        return ServerUnreachable(sentence, sqlstate=sqlstate)
+    if sqlstate in _BUSY or sqlstate[:2] in _BUSY_CLASSES:
+        return DatabaseBusy(sentence, sqlstate=sqlstate)
+    return DatabaseRejected(sentence, sqlstate=sqlstate)
+
+
+@contextmanager
+def translating(where: str) -> Iterator[None]:
+    """Whatever PostgreSQL or the network raises inside leaves as an error of ours."""
+    try:
+        yield
+    except GhostcrmError:
+        raise
+    except (psycopg.Error, psycopg_pool.PoolTimeout, OSError) as error:
+        raise translated(error, where=where) from error

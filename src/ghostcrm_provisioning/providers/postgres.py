@@ -1,0 +1,346 @@
+"""Client databases on a PostgreSQL server: a ``CREATE DATABASE … TEMPLATE``, and logins of its own.
+
+The login that does this needs CREATEDB and CREATEROLE, not superuser. For each blueprint version
+the server keeps one template database, built when it is first needed.
+
+A database is born closed (``ALLOW_CONNECTIONS false``) and is opened by the same transaction that
+stamps it and takes CONNECT from PUBLIC. So what is open is stamped and private, and what is closed
+without a stamp is the unfinished work of this installation (its opaque name, with an id that the
+control database holds, and its owner say so).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from ghostcrm_provisioning.errors import DatabaseBusy, PostconditionNotMet, StampMismatch
+from ghostcrm_provisioning.named_sql import NamedSql
+from ghostcrm_provisioning.observation import Observation
+from ghostcrm_provisioning.postgres_errors import translating
+from ghostcrm_provisioning.providers.provider import (
+    Connection,
+    DatabaseRequest,
+    Login,
+    Template,
+)
+
+POSTGRES = NamedSql(__package__, "postgres.sql")
+
+_STATEMENT_TIMEOUT = "60s"
+_LOCK_TIMEOUT = "30s"
+_LARGEST_POOL = 8
+
+
+class PostgresProvider:
+    """Databases on one server.
+
+    Args:
+        url: how the administrating login connects; its database is used for statements that
+            concern the whole server.
+        server_name: for messages.
+    """
+
+    def __init__(self, url: str, *, server_name: str) -> None:
+        self._url = url
+        self._where = f"the server {server_name}"
+        # Known to be complete: looked up once per process, since a template never changes.
+        self._ready_templates: set[str] = set()
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            make_conninfo("", **self._parameters(None)),
+            min_size=0,
+            max_size=_LARGEST_POOL,
+            open=False,
+            timeout=60,
+            kwargs={"autocommit": True, "row_factory": dict_row},
+            check=AsyncConnectionPool.check_connection,
+        )
+
+    async def __aenter__(self) -> PostgresProvider:
+        await self._pool.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pool.close()
+
+    async def observe(self, request: DatabaseRequest) -> Observation:
+        with translating(self._where):
+            async with self._pool.connection() as connection:
+                return await self._observe(connection, request)
+
+    async def create(self, request: DatabaseRequest) -> None:
+        with translating(self._where):
+            async with self._pool.connection() as connection:
+                template = await self._ensure_template(connection, request)
+                await self._ensure_database(connection, request, template)
+                await self._ensure_logins(connection, request)
+
+    async def prepare_template(self, installation_id: UUID, template: Template) -> str:
+        """Build the template ahead of the first client; returns its database's name."""
+        with translating(self._where):
+            async with self._pool.connection() as connection:
+                return await self._template(connection, installation_id, template)
+
+    @asynccontextmanager
+    async def administer(self, name: str) -> AsyncIterator[Connection]:
+        with translating(f"the database {name} on {self._where}"):
+            async with self._connect(name) as connection:
+                yield connection
+
+    def login_url(self, name: str, login: Login) -> str:
+        parameters = conninfo_to_dict(self._url)
+        return connection_url(
+            host=str(parameters.get("host", "localhost")),
+            port=str(parameters.get("port", "5432")),
+            database=name,
+            user=login_name(name, login.key),
+            password=login.password,
+            sslmode=parameters.get("sslmode"),
+        )
+
+    def _parameters(self, database: str | None) -> dict[str, Any]:
+        parameters: dict[str, Any] = conninfo_to_dict(self._url)
+        if database is not None:
+            parameters["dbname"] = database
+        return parameters | {
+            "application_name": "ghostcrm provider",
+            "connect_timeout": 10,
+            "options": f"-c statement_timeout={_STATEMENT_TIMEOUT} -c lock_timeout={_LOCK_TIMEOUT}"
+            " -c timezone=UTC -c search_path=",
+        }
+
+    @asynccontextmanager
+    async def _connect(self, database: str) -> AsyncIterator[Connection]:
+        connection: Connection = await AsyncConnection.connect(
+            **self._parameters(database), autocommit=True, row_factory=dict_row
+        )
+        async with connection:
+            yield connection
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    async def _observe(self, connection: Connection, request: DatabaseRequest) -> Observation:
+        row = await self._find(connection, request.name)
+        if row is None:
+            return Observation(False, "the database is not there")
+        if not self._is_finished(row, request):
+            return Observation(False, "the database is being made")
+        wanted = {login_name(request.name, login.key): login for login in request.logins}
+        if set(row["may_connect"]) != set(wanted):
+            return Observation(False, f"CONNECT is granted to {row['may_connect']}")
+        rows = await (
+            await connection.execute(POSTGRES["observe_logins"], {"names": list(wanted)})
+        ).fetchall()
+        seen = {row["rolname"]: row for row in rows}
+        for name, login in wanted.items():
+            if name not in seen:
+                return Observation(False, f"the login {name} is not there")
+            if not _is_as_wanted(seen[name], login):
+                return Observation(False, f"the login {name} is not as it should be")
+        return Observation(True, f"{request.name} is there with {len(wanted)} logins of its own")
+
+    async def _find(self, connection: Connection, name: str) -> dict[str, Any] | None:
+        return await (
+            await connection.execute(POSTGRES["observe_database"], {"name": name})
+        ).fetchone()
+
+    def _is_finished(self, row: dict[str, Any], request: DatabaseRequest) -> bool:
+        """Whether the database is stamped and open; False while it is ours in the making.
+
+        Raises:
+            StampMismatch: it is neither.
+        """
+        stamp = _stamp(request.installation_id, database=str(request.database_id))
+        if row["stamp"] is None and not row["datallowconn"] and row["is_ours"]:
+            return False
+        if not _same_stamp(row["stamp"], stamp):
+            raise StampMismatch(
+                f"A database {request.name} exists on {self._where}, but it does not carry our stamp.",
+                database=request.name,
+            )
+        return bool(row["datallowconn"])
+
+    # --- making -----------------------------------------------------------------------------------
+
+    async def _ensure_database(
+        self, connection: Connection, request: DatabaseRequest, template: str
+    ) -> None:
+        row = await self._find(connection, request.name)
+        if row is None:
+            try:
+                await connection.execute(
+                    sql.SQL("create database {} template {} allow_connections false").format(
+                        sql.Identifier(request.name), sql.Identifier(template)
+                    )
+                )
+            except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+                pass  # another worker, or an earlier call whose reply was lost: look below
+            except psycopg.errors.InvalidCatalogName:
+                self._ready_templates.discard(template)
+                raise DatabaseBusy(
+                    f"The template {template} has vanished from {self._where}; it is built anew."
+                ) from None
+            row = await self._find(connection, request.name)
+            if row is None:
+                raise PostconditionNotMet(f"The database {request.name} was made but is not there.")
+        if self._is_finished(row, request):
+            return
+        name = sql.Identifier(request.name)
+        stamp = sql.Literal(_stamp(request.installation_id, database=str(request.database_id)))
+        async with connection.transaction():
+            await connection.execute(sql.SQL("comment on database {} is {}").format(name, stamp))
+            await connection.execute(sql.SQL("revoke all on database {} from public").format(name))
+            await connection.execute(
+                sql.SQL("alter database {} allow_connections true").format(name)
+            )
+
+    async def _ensure_logins(self, connection: Connection, request: DatabaseRequest) -> None:
+        names = [login_name(request.name, login.key) for login in request.logins]
+        async with connection.transaction():
+            # Two workers on the same database take turns here; elsewhere they do not meet.
+            await connection.execute(
+                "select pg_advisory_xact_lock(hashtextextended(%s, 0))", (request.name,)
+            )
+            rows = await (
+                await connection.execute(POSTGRES["observe_logins"], {"names": names})
+            ).fetchall()
+            existing = {row["rolname"] for row in rows}
+            for login in request.logins:
+                await self._ensure_login(connection, request.name, login, existing)
+
+    async def _ensure_login(
+        self, connection: Connection, database: str, login: Login, existing: set[str]
+    ) -> None:
+        plain_name = login_name(database, login.key)
+        name = sql.Identifier(plain_name)
+        # Hashed here, so that neither the statement nor the server's log ever holds the password.
+        verifier = connection.pgconn.encrypt_password(
+            login.password.encode(), plain_name.encode(), b"scram-sha-256"
+        ).decode()
+        await connection.execute(
+            sql.SQL("{} role {} login inherit connection limit {} password {}").format(
+                sql.SQL("alter" if plain_name in existing else "create"),
+                name,
+                sql.Literal(login.connection_limit),
+                sql.Literal(verifier),
+            )
+        )
+        if login.member_of:
+            groups = sql.SQL(", ").join(sql.Identifier(group) for group in login.member_of)
+            await connection.execute(sql.SQL("grant {} to {}").format(groups, name))
+        if login.acts_as is not None:
+            await connection.execute(
+                sql.SQL("alter role {} set role = {}").format(name, sql.Literal(login.acts_as))
+            )
+        await connection.execute(
+            sql.SQL("grant connect, temporary on database {} to {}").format(
+                sql.Identifier(database), name
+            )
+        )
+
+    # --- templates --------------------------------------------------------------------------------
+
+    async def _ensure_template(self, connection: Connection, request: DatabaseRequest) -> str:
+        return await self._template(connection, request.installation_id, request.template)
+
+    async def _template(
+        self, connection: Connection, installation_id: UUID, template: Template
+    ) -> str:
+        name = f"ghostcrm_template_{installation_id.hex[:8]}_{template.fingerprint[:16]}"
+        if name in self._ready_templates:
+            return name
+        stamp = _stamp(installation_id, template=template.fingerprint)
+        row = await self._find(connection, name)
+        if row is None or not _same_stamp(row["stamp"], stamp):
+            await connection.execute(POSTGRES["lock_template"], {"name": name})
+            try:
+                await self._build_template(connection, name, stamp, template)
+            finally:
+                await connection.execute(POSTGRES["unlock_template"], {"name": name})
+        self._ready_templates.add(name)
+        return name
+
+    async def _build_template(
+        self, connection: Connection, name: str, stamp: str, template: Template
+    ) -> None:
+        row = await self._find(connection, name)
+        if row is not None and _same_stamp(row["stamp"], stamp):
+            return  # another worker built it while this one waited for the lock
+        identifier = sql.Identifier(name)
+        if row is not None:
+            if not row["is_ours"] or row["stamp"] is not None:
+                raise StampMismatch(
+                    f"A database {name} exists on {self._where}, but it is not our template.",
+                    database=name,
+                )
+            # A builder died: the name holds our installation's id, and only we hold the lock.
+            await connection.execute(sql.SQL("drop database {} with (force)").format(identifier))
+        await connection.execute(
+            sql.SQL("create database {} template template0").format(identifier)
+        )
+        try:
+            await connection.execute(
+                sql.SQL("revoke all on database {} from public").format(identifier)
+            )
+            async with self._connect(name) as inside:
+                await template.build(inside)
+        except BaseException:
+            await connection.execute(sql.SQL("drop database {} with (force)").format(identifier))
+            raise
+        async with connection.transaction():
+            await connection.execute(
+                sql.SQL("comment on database {} is {}").format(identifier, sql.Literal(stamp))
+            )
+            await connection.execute(
+                sql.SQL("alter database {} allow_connections false").format(identifier)
+            )
+
+
+def login_name(database: str, key: str) -> str:
+    """The name of a database's login; at most 63 bytes, as database names are 41."""
+    return f"{database}_{key}"
+
+
+def connection_url(
+    *, host: str, port: str, database: str, user: str, password: str, sslmode: Any = None
+) -> str:
+    """A ``postgresql://`` URL; every part is percent-encoded."""
+    authority = f"{quote(user, safe='')}:{quote(password, safe='')}@"
+    # A socket directory cannot stand in the authority part.
+    is_socket = host.startswith("/")
+    place = "" if is_socket else f"{f'[{host}]' if ':' in host else host}:{port}"
+    query = f"?host={quote(host, safe='')}&port={port}" if is_socket else ""
+    if sslmode:
+        query += f"{'&' if query else '?'}sslmode={quote(str(sslmode), safe='')}"
+    return f"postgresql://{authority}{place}/{quote(database, safe='')}{query}"
+
+
+def _stamp(installation_id: UUID, **what: str) -> str:
+    return json.dumps({"ghostcrm": {"installation": str(installation_id), **what}}, sort_keys=True)
+
+
+def _same_stamp(seen: str | None, wanted: str) -> bool:
+    try:
+        return seen is not None and json.loads(seen) == json.loads(wanted)
+    except json.JSONDecodeError:
+        return False
+
+
+def _is_as_wanted(row: dict[str, Any], login: Login) -> bool:
+    settings = [] if login.acts_as is None else [f"role={login.acts_as}"]
+    return (
+        row["rolcanlogin"]
+        and row["rolconnlimit"] == login.connection_limit
+        and row["member_of"] == sorted(login.member_of)
+        and [setting for setting in row["settings"] if setting.startswith("role=")] == settings
+    )

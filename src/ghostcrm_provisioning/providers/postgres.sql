@@ -1,0 +1,34 @@
+-- name: observe_database
+-- The database, its stamp, who may connect, and its logins: everything in one look.
+select d.datname, d.datallowconn, d.datdba = (select oid from pg_roles where rolname = current_user) as is_ours,
+       shobj_description(d.oid, 'pg_database') as stamp,
+       coalesce((
+           select array_agg(distinct coalesce(r.rolname, 'public') order by coalesce(r.rolname, 'public'))
+           from aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+           left join pg_roles r on r.oid = a.grantee
+           where a.privilege_type in ('CONNECT', 'TEMPORARY') and a.grantee <> d.datdba
+       ), '{}')::text[] as may_connect
+from pg_database d
+where d.datname = %(name)s
+
+-- name: observe_logins
+select r.rolname, r.rolconnlimit, r.rolcanlogin,
+       coalesce((
+           select array_agg(g.rolname order by g.rolname)
+           from pg_auth_members m join pg_roles g on g.oid = m.roleid
+           where m.member = r.oid
+       ), '{}')::text[] as member_of,
+       coalesce((
+           select array_agg(setting order by setting)
+           from pg_db_role_setting s, unnest(s.setconfig) as setting
+           where s.setrole = r.oid and s.setdatabase = 0
+       ), '{}')::text[] as settings
+from pg_roles r
+where r.rolname = any(%(names)s)
+
+-- name: lock_template
+-- Held by the session: if the builder dies, the next one gets it.
+select pg_advisory_lock(hashtextextended(%(name)s, 0))
+
+-- name: unlock_template
+select pg_advisory_unlock(hashtextextended(%(name)s, 0))

@@ -1,0 +1,76 @@
+"""Where client databases come from: the contract that every provider keeps.
+
+A provider makes, finds and opens databases. It knows nothing of blueprints, plans or runs. What
+every provider promises (and ``tests/providers`` checks of each):
+
+* The database's id and name are chosen by the caller before the first call. Calling again with the
+  same request, after a crash at any instant or beside another call, ends with one database.
+* What it makes carries the caller's stamp: the installation's and the database's id. A thing of the
+  right name with another stamp, or none, is never used, changed or deleted (``StampMismatch``).
+* :meth:`Provider.observe` looks and changes nothing. Only what it has seen is true.
+* Nobody but the database's own logins can connect to it, from the moment at which anybody can.
+* No password is sent in clear text inside a statement, and none appears in an error.
+* Errors are those of :mod:`ghostcrm_provisioning.errors`: transient, told to wait, or permanent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from ghostcrm_provisioning.observation import Observation
+
+Connection = AsyncConnection[DictRow]
+
+
+@dataclass(frozen=True)
+class Login:
+    """A login that the database is to have."""
+
+    key: str
+    password: str = field(repr=False)
+    member_of: tuple[str, ...] = ()
+    acts_as: str | None = None
+    connection_limit: int = -1
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a new database starts as. ``build`` fills an empty database through a connection;
+    ``fingerprint`` names the result: equal fingerprints, equal contents."""
+
+    fingerprint: str
+    build: Callable[[Connection], Awaitable[None]] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class DatabaseRequest:
+    """A database as it is wanted."""
+
+    installation_id: UUID
+    database_id: UUID
+    name: str
+    template: Template
+    logins: tuple[Login, ...]
+
+
+class Provider(Protocol):
+    """See the module's text for what is promised."""
+
+    async def observe(self, request: DatabaseRequest) -> Observation:
+        """Whether the database is there as requested."""
+
+    async def create(self, request: DatabaseRequest) -> None:
+        """Make it so."""
+
+    def administer(self, name: str) -> AbstractAsyncContextManager[Connection]:
+        """A connection to the database ``name`` as its administrator, in autocommit mode."""
+
+    def login_url(self, name: str, login: Login) -> str:
+        """How ``login`` connects to the database ``name``. Holds the password."""

@@ -1,0 +1,159 @@
+"""How a client comes into being.
+
+```
+acquire database     a database of its own, with logins of its own, which no other login can enter
+install blueprint    the complete CRM schema (nothing to do when the template had it)
+create admin         the person who registered can sign in, as owner
+apply plan settings  what the plan allows stands in the database
+prove isolation      strangers see nothing: tried, not assumed
+hand over            the client is ready; what was only needed to make it is erased
+```
+
+Each step looks whether it is already so, makes it so, and looks again. So each may run twice, after
+a crash at any instant, or beside a zombie of itself.
+"""
+
+from __future__ import annotations
+
+from psycopg.types.json import Jsonb
+
+from ghostcrm_provisioning.client_database.admin_user import (
+    AdminUser,
+    create_admin_user,
+    observe_admin_user,
+)
+from ghostcrm_provisioning.client_database.install import (
+    install_blueprint,
+    install_platform,
+    observe_installation,
+    stamp_database,
+)
+from ghostcrm_provisioning.client_database.isolation import prove_isolation
+from ghostcrm_provisioning.client_database.plan_settings import apply_plan, observe_plan
+from ghostcrm_provisioning.clients.client import CLIENTS
+from ghostcrm_provisioning.errors import PermanentFailure
+from ghostcrm_provisioning.observation import Observation
+from ghostcrm_provisioning.provisioning.work import Work
+from ghostcrm_provisioning.provisioning.workflow import Step, Workflow
+
+
+async def database_is_acquired(work: Work) -> Observation:
+    seen = await work.provider.observe(work.request)
+    if seen.holds:
+        await work.control.execute(
+            CLIENTS["mark_database_present"], database_id=work.client.database_id
+        )
+    return seen
+
+
+async def acquire_database(work: Work) -> None:
+    await work.provider.create(work.request)
+
+
+async def blueprint_is_installed(work: Work) -> Observation:
+    installed = await observe_installation(await work.client_database())
+    if installed is None:
+        return Observation(False, "nothing is installed")
+    if installed.database_id != work.client.database_id:
+        return Observation(False, "the database does not say whose it is")
+    missing = [m.version for m in work.blueprint.migrations if m.version not in installed.versions]
+    if missing or installed.fingerprint != work.blueprint.fingerprint:
+        return Observation(False, f"{len(missing)} migrations of {work.blueprint.name} are missing")
+    await work.control.execute(
+        CLIENTS["mark_blueprint_installed"],
+        database_id=work.client.database_id,
+        fingerprint=work.blueprint.fingerprint,
+    )
+    return Observation(
+        True, f"{work.blueprint.name} with {len(work.blueprint.migrations)} migrations is installed"
+    )
+
+
+async def install(work: Work) -> None:
+    connection = await work.client_database()
+    installed = await observe_installation(connection)
+    if installed is None or installed.fingerprint != work.blueprint.fingerprint:
+        await install_platform(connection)
+        await install_blueprint(connection, work.blueprint)
+    await stamp_database(connection, work.client.database_id)
+
+
+def _admin_of(work: Work) -> AdminUser:
+    return AdminUser(
+        user_id=work.client.admin_user_id,
+        email=work.client.admin_email,
+        company_name=work.client.name,
+        must_change_password=work.client.admin_must_change_password,
+    )
+
+
+async def admin_exists(work: Work) -> Observation:
+    return await observe_admin_user(await work.client_database(), _admin_of(work))
+
+
+async def create_admin(work: Work) -> None:
+    if work.password_hash is None:
+        raise PermanentFailure(
+            "The admin's password hash was erased at an earlier hand-over, yet the admin is missing.",
+            next_step="Invite the admin anew through Supabase Auth.",
+        )
+    await create_admin_user(await work.client_database(), _admin_of(work), work.password_hash)
+
+
+async def plan_is_applied(work: Work) -> Observation:
+    return await observe_plan(await work.client_database(), work.client.plan, work.plan)
+
+
+async def apply_plan_settings(work: Work) -> None:
+    await apply_plan(await work.client_database(), work.client.plan, work.plan)
+
+
+async def isolation_is_proven(work: Work) -> Observation:
+    app = next(login for login in work.request.logins if login.key == "app")
+    return await prove_isolation(
+        await work.client_database(),
+        app_url=work.provider.login_url(work.request.name, app),
+        logins=tuple(f"{work.request.name}_{login.key}" for login in work.request.logins),
+    )
+
+
+async def nothing_to_make(_: Work) -> None:
+    """A proof is an observation; when it fails, it says why by itself."""
+
+
+async def is_handed_over(work: Work) -> Observation:
+    row = await work.control.fetch_one(CLIENTS["is_handed_over"], client_id=work.client.id)
+    if row is None or not row["holds"]:
+        return Observation(False, "not handed over yet")
+    return Observation(True, "the client is ready")
+
+
+async def hand_over(work: Work) -> None:
+    async with work.held.holding() as connection:
+        parameters = {"client_id": work.client.id, "database_id": work.client.database_id}
+        await connection.execute(CLIENTS["mark_handed_over"], parameters)
+        await connection.execute(CLIENTS["erase_password_hash"], parameters)
+        await connection.execute(CLIENTS["mark_ready"], parameters)
+        await connection.execute(
+            CLIENTS["record_audit"],
+            {
+                "actor": "worker",
+                "action": "client.ready",
+                "client_id": work.client.id,
+                "details": Jsonb({"database": work.client.database_name, "plan": work.client.plan}),
+            },
+        )
+
+
+PROVISION_CLIENT = Workflow(
+    kind="provision_client",
+    title="Provision client",
+    steps=(
+        Step("acquire_database", "Acquire database", database_is_acquired, acquire_database),
+        Step("install_blueprint", "Install blueprint", blueprint_is_installed, install),
+        Step("create_admin", "Create admin", admin_exists, create_admin),
+        Step("apply_plan_settings", "Apply plan settings", plan_is_applied, apply_plan_settings),
+        Step("prove_isolation", "Prove isolation", isolation_is_proven, nothing_to_make),
+        Step("hand_over", "Hand over", is_handed_over, hand_over),
+    ),
+)

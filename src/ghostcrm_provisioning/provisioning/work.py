@@ -1,0 +1,121 @@
+"""What the steps of one run work with."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from ghostcrm_provisioning.client_database.blueprint import Blueprint, Plan
+from ghostcrm_provisioning.client_database.install import install_blueprint, install_platform
+from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
+from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client, names_of_seals
+from ghostcrm_provisioning.clients.credentials import Credentials
+from ghostcrm_provisioning.clients.run import HeldRun
+from ghostcrm_provisioning.control_database.database import ControlDatabase
+from ghostcrm_provisioning.providers.provider import (
+    Connection,
+    DatabaseRequest,
+    Login,
+    Provider,
+    Template,
+)
+from ghostcrm_provisioning.sealing import Sealer
+
+
+@dataclass
+class Work:
+    """One client's run in the hands of one worker."""
+
+    control: ControlDatabase
+    held: HeldRun
+    client: Client
+    blueprint: Blueprint
+    plan: Plan
+    provider: Provider
+    request: DatabaseRequest
+    password_hash: str | None = field(repr=False)
+    _resources: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
+    _client_database: Connection | None = field(default=None, repr=False)
+
+    async def client_database(self) -> Connection:
+        """A connection to the client database as its administrator, kept for the whole run."""
+        if self._client_database is None or self._client_database.broken:
+            self._client_database = await self._resources.enter_async_context(
+                self.provider.administer(self.request.name)
+            )
+        return self._client_database
+
+    async def close(self) -> None:
+        await self._resources.aclose()
+
+
+def template_of(blueprint: Blueprint) -> Template:
+    """What a new client database of this blueprint starts as: the platform and the blueprint."""
+
+    async def build(connection: Connection) -> None:
+        await install_platform(connection)
+        await install_blueprint(connection, blueprint)
+
+    return Template(blueprint.fingerprint, build)
+
+
+def logins_of(credentials: Credentials, plan: Plan) -> tuple[Login, ...]:
+    """The logins of a client database; the plan limits how often the application may connect."""
+    return tuple(
+        Login(
+            key=role.key,
+            password=credentials.passwords[role.key],
+            member_of=role.member_of,
+            acts_as=role.acts_as,
+            connection_limit=plan.connection_limit if role.key == "app" else -1,
+        )
+        for role in LOGIN_ROLES
+    )
+
+
+async def open_secrets(
+    control: ControlDatabase, sealer: Sealer, client: Client
+) -> tuple[Credentials, str | None]:
+    """A client's credentials, and its admin's password hash while it is still needed."""
+    row = await control.fetch_one(CLIENTS["find_secrets"], client_id=client.id) or {}
+    of_admin, of_database = names_of_seals(client.id, client.database_id)
+    credentials = Credentials.from_text(
+        sealer.open(bytes(row["credentials_sealed"]), belongs_to=of_database)
+    )
+    sealed_hash = row["password_hash_sealed"]
+    if sealed_hash is None:
+        return credentials, None
+    return credentials, sealer.open(bytes(sealed_hash), belongs_to=of_admin)
+
+
+async def gather_work(
+    control: ControlDatabase,
+    held: HeldRun,
+    *,
+    sealer: Sealer,
+    blueprint: Blueprint,
+    provider: Provider,
+    installation_id: UUID,
+) -> Work:
+    """Everything that the steps of a run need."""
+    async with control.connection() as connection:
+        client = await find_client(connection, held.run.client_id)
+    credentials, password_hash = await open_secrets(control, sealer, client)
+    plan = blueprint.plan(client.plan)
+    return Work(
+        control=control,
+        held=held,
+        client=client,
+        blueprint=blueprint,
+        plan=plan,
+        provider=provider,
+        request=DatabaseRequest(
+            installation_id=installation_id,
+            database_id=client.database_id,
+            name=client.database_name,
+            template=template_of(blueprint),
+            logins=logins_of(credentials, plan),
+        ),
+        password_hash=password_hash,
+    )

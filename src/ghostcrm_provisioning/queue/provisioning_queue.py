@@ -1,0 +1,166 @@
+"""The queue: PgQueuer in our own control database.
+
+A job is only a nudge: "look at this run". What is to be done, and whether it still has to be done,
+stands in the run, so a job that is delivered twice does nothing the second time, and a lost one is
+put back from the run (:meth:`ProvisioningQueue.restore_lost_jobs`).
+
+Each server has a lane of its own; the limit on concurrent work per server is the lane's limit,
+which PgQueuer keeps across all workers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, cast
+from uuid import UUID
+
+from pgqueuer.adapters.drivers.psycopg import PsycopgDriver
+from pgqueuer.adapters.persistence.qb import (
+    QueryBuilderEnvironment,
+    QueryQueueBuilder,
+    QuerySchedulerBuilder,
+)
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.domain.settings import DBSettings
+from pgqueuer.domain.types import Channel
+from pgqueuer.ports.driver import Driver
+from psycopg import AsyncConnection
+
+from ghostcrm_provisioning.clients.run import RUNS
+from ghostcrm_provisioning.control_database.database import Connection, ControlDatabase
+from ghostcrm_provisioning.named_sql import NamedSql
+
+QUEUE = NamedSql(__package__, "queue.sql")
+# Names what the control database holds of the queue; a new PgQueuer brings its own changes.
+QUEUE_VERSION = f"pgqueuer {version('pgqueuer')}"
+CHANNEL = Channel("ghostcrm_queue")
+NOTIFICATIONS_LANE = "notifications"
+
+
+def queue_queries(driver: Driver) -> Queries:
+    """PgQueuer's statements over ``driver``, bound to our schema whatever PGQUEUER_* says."""
+    names = DBSettings(
+        prefix="",
+        db_schema="ghostcrm_queue",
+        channel=CHANNEL,
+        function="announce_job",
+        statistics_table="job_statistics",
+        queue_status_type="job_status",
+        queue_table="jobs",
+        queue_table_log="job_log",
+        trigger="jobs_announce",
+        schedules_table="schedules",
+    )
+    return Queries(
+        driver,
+        qbe=QueryBuilderEnvironment(names),
+        qbq=QueryQueueBuilder(names),
+        qbs=QuerySchedulerBuilder(names),
+    )
+
+
+def _queries_over(connection: Connection) -> Queries:
+    # PgQueuer's annotation asks for a row factory that it does not use: it brings its own cursor.
+    return queue_queries(PsycopgDriver(cast("AsyncConnection[Any]", connection)))
+
+
+async def install_queue(connection: Connection) -> None:
+    """Create or upgrade the queue's own tables. The caller sees to it that nobody else does."""
+    queries = _queries_over(connection)
+    if await queries.schema_is_installed():
+        await queries.apply_upgrade()
+    else:
+        await queries.install()
+
+
+def lane_of_server(server_id: UUID) -> str:
+    """The lane of the runs whose client database is on that server."""
+    return f"server/{server_id}"
+
+
+@dataclass(frozen=True)
+class QueueStatus:
+    """The queue at one moment."""
+
+    queue_length: int
+    processing: int
+    waiting: int
+    oldest_wait_ms: float | None
+    failed_last_day: int
+    standing_workers: int
+    current: list[dict[str, Any]]
+
+
+class ProvisioningQueue:
+    """What is to be provisioned, in order of plan priority, then of arrival."""
+
+    def __init__(self, control: ControlDatabase, *, lease_seconds: float) -> None:
+        self._control = control
+        self._lease_seconds = lease_seconds
+
+    @staticmethod
+    async def enqueue(connection: Connection, run_id: UUID, *, lane: str, priority: int) -> None:
+        """Put a run into its lane, within the caller's transaction: the job exists if, and only if,
+        what it is about exists. A run that is queued already is not queued twice."""
+        await _queries_over(connection).enqueue(
+            lane,
+            run_id.bytes,
+            priority=priority,
+            dedupe_key=f"run/{run_id}",
+            on_conflict="skip",
+        )
+
+    @staticmethod
+    async def enqueue_notification(connection: Connection, notification_id: int) -> None:
+        """Have a worker deliver a notification, within the caller's transaction."""
+        await _queries_over(connection).enqueue(
+            NOTIFICATIONS_LANE,
+            str(notification_id).encode(),
+            dedupe_key=f"notification/{notification_id}",
+            on_conflict="skip",
+        )
+
+    async def restore_lost_jobs(self) -> int:
+        """Enqueue unfinished runs that no job points to; returns how many there were.
+
+        That happens when a worker lost the control database at the very moment it reported.
+        """
+        rows = await self._control.fetch_all(
+            QUEUE["runs_without_job"], older_than_seconds=self._lease_seconds
+        )
+        for row in rows:
+            async with self._control.connection() as connection:
+                await self.enqueue(
+                    connection,
+                    row["run_id"],
+                    lane=lane_of_server(row["server_id"]),
+                    priority=row["priority"],
+                )
+        return len(rows)
+
+    async def status(self, *, limit: int = 50) -> QueueStatus:
+        """Length, what is being processed, and what stands in the way, read in one moment."""
+        async with self._control.transaction() as connection:
+            await connection.execute("set transaction isolation level repeatable read, read only")
+            counts = await (await connection.execute(RUNS["count_unfinished"])).fetchone() or {}
+            current = await (
+                await connection.execute(RUNS["list_current"], {"limit": limit})
+            ).fetchall()
+            failed = await (
+                await connection.execute(RUNS["count_failed_since"], {"hours": 24})
+            ).fetchone() or {"failed": 0}
+            workers = await (
+                await connection.execute(
+                    RUNS["count_alive_workers"], {"lease_seconds": self._lease_seconds}
+                )
+            ).fetchone() or {"standing": 0}
+        return QueueStatus(
+            queue_length=counts["queued"],
+            processing=counts["running"],
+            waiting=counts["waiting"],
+            oldest_wait_ms=counts["oldest_queued_ms"],
+            failed_last_day=failed["failed"],
+            standing_workers=workers["standing"],
+            current=current,
+        )

@@ -1,0 +1,185 @@
+"""A worker: takes jobs from the queue and carries out the runs they point to.
+
+A job is leased: while a worker lives, it renews the lease; when it dies, the lease runs out after
+``lease_seconds`` and another worker takes the job up. A worker that stops in good order finishes
+what it has in hand first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import structlog
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
+from pgqueuer.core.qm import QueueManager
+from pgqueuer.domain.errors import RetryRequested
+from pgqueuer.domain.models import Job
+
+from ghostcrm_provisioning.clients.run import RUNS
+from ghostcrm_provisioning.control_database.database import ControlDatabase
+from ghostcrm_provisioning.errors import GhostcrmError
+from ghostcrm_provisioning.queue.provisioning_queue import (
+    CHANNEL,
+    NOTIFICATIONS_LANE,
+    QUEUE,
+    ProvisioningQueue,
+    lane_of_server,
+    queue_queries,
+)
+
+# Carries out one run; returns in how many seconds it wants to be called again, or None.
+CarryOut = Callable[[UUID, UUID], Awaitable[float | None]]
+Deliver = Callable[[int], Awaitable[float | None]]
+
+_BATCH = 4
+
+
+class Worker:
+    """Carries out runs until told to stop.
+
+    Args:
+        standing: whether others may count on it (a service), or it only helps itself (a command).
+        concurrency: how many runs at the same time.
+        lane_limit: how many runs at the same time on one server, over all workers.
+        pause_seconds: how long the place of a run stays taken after it.
+    """
+
+    def __init__(
+        self,
+        control: ControlDatabase,
+        queue: ProvisioningQueue,
+        *,
+        carry_out: CarryOut,
+        deliver: Deliver,
+        standing: bool,
+        concurrency: int,
+        lane_limit: int,
+        lease_seconds: float,
+        pause_seconds: float,
+    ) -> None:
+        self.id = uuid4()
+        self._control = control
+        self._queue = queue
+        self._carry_out = carry_out
+        self._deliver = deliver
+        self._standing = standing
+        self._concurrency = concurrency
+        self._lane_limit = lane_limit
+        self._lease_seconds = lease_seconds
+        self._pause_seconds = pause_seconds
+        self._stopping = asyncio.Event()
+        self._manager: QueueManager | None = None
+        self._log = structlog.get_logger("ghostcrm.worker").bind(workerId=str(self.id))
+
+    async def run(self) -> None:
+        """Work until :meth:`stop`; survives losing the control database."""
+        await self._beat()
+        await self._queue.restore_lost_jobs()
+        housekeeping = asyncio.create_task(self._keep_house())
+        try:
+            while not self._stopping.is_set():
+                try:
+                    await self._work()
+                except (
+                    OSError,
+                    asyncpg.PostgresError,
+                    asyncpg.InterfaceError,
+                    GhostcrmError,
+                ) as lost:
+                    self._log.warning("worker_lost_the_queue", error=type(lost).__name__)
+                    await self._sleep(1.0)
+        finally:
+            housekeeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await housekeeping
+            with suppress(GhostcrmError):
+                async with self._control.connection() as connection:
+                    await connection.execute(RUNS["leave"], {"id": self.id})
+
+    def stop(self) -> None:
+        """Take no new work; :meth:`run` returns when what is in hand is finished."""
+        self._stopping.set()
+        if self._manager is not None:
+            self._manager.shutdown.set()
+
+    async def _work(self) -> None:
+        async with asyncpg.create_pool(
+            self._control.url,
+            min_size=2,
+            max_size=5,
+            command_timeout=60,
+            server_settings={"application_name": "ghostcrm worker"},
+        ) as pool:
+            manager = QueueManager(queue_queries(AsyncpgPoolDriver(pool)), CHANNEL)
+            self._manager = manager
+            manager.entrypoint(NOTIFICATIONS_LANE)(self._on_notification)
+            await self._open_lanes(manager)
+            if self._stopping.is_set():
+                return
+            await manager.run(
+                # Never longer than this without a look, even if a wake-up call is lost.
+                dequeue_timeout=timedelta(seconds=min(5.0, self._lease_seconds)),
+                batch_size=min(_BATCH, max(1, self._concurrency // 2)),
+                max_concurrent_tasks=max(2, self._concurrency),
+                heartbeat_timeout=timedelta(seconds=self._lease_seconds),
+                shutdown_on_listener_failure=True,
+            )
+
+    async def _open_lanes(self, manager: QueueManager) -> None:
+        for row in await self._control.fetch_all(QUEUE["server_ids"]):
+            lane = lane_of_server(row["id"])
+            if lane not in manager.entrypoint_registry:
+                manager.entrypoint(lane, concurrency_limit=self._lane_limit)(self._on_run)
+
+    async def _on_run(self, job: Job) -> None:
+        if job.payload is None:
+            return
+        wait_seconds = await self._carry_out(UUID(bytes=bytes(job.payload)), self.id)
+        if self._pause_seconds:
+            await self._sleep(self._pause_seconds)
+        if wait_seconds is not None:
+            raise RetryRequested(delay=timedelta(seconds=wait_seconds), reason="next attempt")
+
+    async def _on_notification(self, job: Job) -> None:
+        if job.payload is None:
+            return
+        wait_seconds = await self._deliver(int(job.payload))
+        if wait_seconds is not None:
+            raise RetryRequested(delay=timedelta(seconds=wait_seconds), reason="next attempt")
+
+    async def _keep_house(self) -> None:
+        """Show that this worker lives, open the lanes of new servers, put lost jobs back."""
+        while True:  # until cancelled: it goes on while a stopping worker finishes its work
+            await asyncio.sleep(self._lease_seconds / 3)
+            try:
+                await self._beat()
+                await self._queue.restore_lost_jobs()
+                if self._manager is not None:
+                    await self._open_lanes(self._manager)
+            except GhostcrmError as problem:
+                self._log.warning("worker_housekeeping_failed", error=problem.message)
+
+    async def _beat(self) -> None:
+        parameters: dict[str, Any] = {
+            "id": self.id,
+            "host": socket.gethostname(),
+            "process_id": os.getpid(),
+            "standing": self._standing,
+            "concurrency": self._concurrency,
+        }
+        async with self._control.connection() as connection:
+            await connection.execute(RUNS["heartbeat"], parameters)
+            await connection.execute(RUNS["forget_dead_workers"])
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, but wake up when told to stop."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)

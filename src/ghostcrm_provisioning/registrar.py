@@ -1,0 +1,261 @@
+"""Accepts registrations: one transaction makes the client, its run, every id and the queue's job.
+
+After that transaction the request cannot be lost; before it, nothing exists. The clear password ends
+here: what goes on is its bcrypt hash, sealed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import string
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import bcrypt
+import structlog
+from psycopg.types.json import Jsonb
+
+from ghostcrm_provisioning.client_database.blueprint import Blueprint, read_blueprint
+from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
+from ghostcrm_provisioning.clients.client import CLIENTS, names_of_seals
+from ghostcrm_provisioning.clients.credentials import make_credentials
+from ghostcrm_provisioning.clients.run import RUNS, Run, find_latest_run, insert_run
+from ghostcrm_provisioning.control_database.database import Connection, ControlDatabase
+from ghostcrm_provisioning.errors import (
+    ClientIdInUse,
+    Conflict,
+    IdempotencyKeyReused,
+    NoServerAvailable,
+    NotFound,
+)
+from ghostcrm_provisioning.provisioning.provision_client import PROVISION_CLIENT
+from ghostcrm_provisioning.queue.provisioning_queue import ProvisioningQueue, lane_of_server
+from ghostcrm_provisioning.registration_form import RegistrationForm
+from ghostcrm_provisioning.sealing import Sealer
+
+# What Supabase Auth itself uses.
+BCRYPT_COST = 10
+# Without characters that are mistaken for one another; 20 of these are 114 bits.
+_READABLE = "".join(set(string.ascii_letters + string.digits) - set("0O1lI"))
+_TEMPORARY_PASSWORD_LENGTH = 20
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A registration that will not be lost any more.
+
+    ``created`` is False when the same registration was accepted before. ``temporary_password`` is
+    there only when it was made now; it is shown this once.
+    """
+
+    client_id: UUID
+    run_id: UUID
+    created: bool
+    temporary_password: str | None = field(default=None, repr=False)
+
+
+class Registrar:
+    """Writes registrations into the control database."""
+
+    def __init__(
+        self, control: ControlDatabase, *, sealer: Sealer, queue: ProvisioningQueue
+    ) -> None:
+        self._control = control
+        self._sealer = sealer
+        self._queue = queue
+
+    async def register(self, form: RegistrationForm, *, registered_by: str) -> Accepted:
+        """Accept a registration, or find the one that it repeats.
+
+        Raises:
+            UnknownPlan, InvalidBlueprint: nothing was created.
+            ClientIdInUse, IdempotencyKeyReused: the id or key belongs to other data.
+            NoServerAvailable: no server takes another client database.
+        """
+        blueprint = await asyncio.to_thread(read_blueprint, form.blueprint)
+        blueprint.plan(form.plan)
+        temporary = None if form.admin_password is not None else make_temporary_password()
+        password = form.admin_password if temporary is None else temporary
+        password_hash = await asyncio.to_thread(hash_password, password or "")
+        client_id = form.client_id or uuid4()
+        async with self._control.transaction() as connection:
+            inserted = await self._insert_client(
+                connection, client_id, form, blueprint, registered_by
+            )
+            if not inserted:
+                return await self._repeated(connection, client_id, form)
+            run_id = await self._insert_the_rest(
+                connection, client_id, form, blueprint, password_hash, temporary is not None
+            )
+            await connection.execute(
+                CLIENTS["record_audit"],
+                {
+                    "actor": registered_by,
+                    "action": "client.registered",
+                    "client_id": client_id,
+                    "details": Jsonb({"plan": form.plan, "blueprint": blueprint.reference}),
+                },
+            )
+        structlog.get_logger("ghostcrm.registration").info(
+            "client_registered",
+            clientId=str(client_id),
+            clientName=form.company_name,
+            runId=str(run_id),
+            status="registered",
+        )
+        return Accepted(client_id, run_id, created=True, temporary_password=temporary)
+
+    async def retry(self, client_id: UUID, *, requested_by: str) -> Run:
+        """Have a failed run go on where it stopped, with all its attempts anew.
+
+        Raises:
+            NotFound: there is no such client.
+            Conflict: its latest run has not failed.
+        """
+        async with self._control.transaction() as connection:
+            run = await find_latest_run(connection, client_id)
+            row = await (
+                await connection.execute(RUNS["reopen_run"], {"run_id": run.id})
+            ).fetchone()
+            if row is None:
+                raise Conflict(
+                    f"The latest run of this client is {run.status}, so there is nothing to retry.",
+                    next_step="`ghostcrm clients explain ID` says how it stands.",
+                )
+            await connection.execute(RUNS["reopen_steps"], {"run_id": run.id})
+            await connection.execute(CLIENTS["mark_provisioning"], {"client_id": client_id})
+            server = await (
+                await connection.execute(CLIENTS["find_client"], {"client_id": client_id})
+            ).fetchone()
+            if server is None:
+                raise NotFound(f"There is no client {client_id}.")
+            await self._queue.enqueue(
+                connection,
+                run.id,
+                lane=lane_of_server(server["server_id"]),
+                priority=row["priority"],
+            )
+            await connection.execute(
+                CLIENTS["record_audit"],
+                {
+                    "actor": requested_by,
+                    "action": "client.retried",
+                    "client_id": client_id,
+                    "details": Jsonb({"run": str(run.id)}),
+                },
+            )
+        return run
+
+    async def _insert_client(
+        self,
+        connection: Connection,
+        client_id: UUID,
+        form: RegistrationForm,
+        blueprint: Blueprint,
+        registered_by: str,
+    ) -> bool:
+        """False when the same id or key is there already; waits for whoever is inserting it."""
+        row = await (
+            await connection.execute(
+                CLIENTS["insert_client"],
+                {
+                    "id": client_id,
+                    "name": form.company_name,
+                    "plan": form.plan,
+                    "blueprint": blueprint.reference,
+                    "idempotency_key": form.uniqueness_key,
+                    "registration_digest": form.digest,
+                    "registered_by": registered_by,
+                },
+            )
+        ).fetchone()
+        return row is not None
+
+    async def _repeated(
+        self, connection: Connection, client_id: UUID, form: RegistrationForm
+    ) -> Accepted:
+        row = await (
+            await connection.execute(
+                CLIENTS["find_registered"],
+                {"id": client_id, "idempotency_key": form.uniqueness_key},
+            )
+        ).fetchone()
+        if row is None:
+            raise Conflict("The same registration was removed at this moment.")
+        if bytes(row["registration_digest"]) != form.digest:
+            if form.client_id is not None and row["id"] == form.client_id:
+                raise ClientIdInUse(f"The id {client_id} belongs to a client with other data.")
+            if form.idempotency_key is not None:
+                raise IdempotencyKeyReused
+            raise Conflict(
+                f"{form.company_name} is registered already with this admin, on another plan or "
+                "blueprint.",
+                next_step=f"See `ghostcrm clients show {row['id']}`; give an id of its own (--id) to "
+                "register a second client of that name.",
+            )
+        run = await find_latest_run(connection, row["id"])
+        return Accepted(row["id"], run.id, created=False)
+
+    async def _insert_the_rest(
+        self,
+        connection: Connection,
+        client_id: UUID,
+        form: RegistrationForm,
+        blueprint: Blueprint,
+        password_hash: str,
+        must_change_password: bool,
+    ) -> UUID:
+        server = await (
+            await connection.execute(CLIENTS["place"], {"provider": "postgres"})
+        ).fetchone()
+        if server is None:
+            raise NoServerAvailable
+        database_id, run_id = uuid4(), uuid4()
+        of_admin, of_database = names_of_seals(client_id, database_id)
+        credentials = make_credentials(tuple(role.key for role in LOGIN_ROLES))
+        await connection.execute(
+            CLIENTS["insert_admin"],
+            {
+                "client_id": client_id,
+                "user_id": uuid4(),
+                "email": form.admin_email,
+                "must_change_password": must_change_password,
+                "password_hash_sealed": self._sealer.seal(password_hash, belongs_to=of_admin),
+            },
+        )
+        await connection.execute(
+            CLIENTS["insert_database"],
+            {
+                "id": database_id,
+                "client_id": client_id,
+                "server_id": server["id"],
+                "name": f"ghostcrm_{database_id.hex}",
+                "credentials_sealed": self._sealer.seal(
+                    credentials.as_text(), belongs_to=of_database
+                ),
+            },
+        )
+        priority = blueprint.plan(form.plan).priority
+        await insert_run(
+            connection,
+            run_id=run_id,
+            client_id=client_id,
+            kind=PROVISION_CLIENT.kind,
+            priority=priority,
+            step_names=PROVISION_CLIENT.step_names,
+        )
+        await self._queue.enqueue(
+            connection, run_id, lane=lane_of_server(server["id"]), priority=priority
+        )
+        return run_id
+
+
+def hash_password(password: str) -> str:
+    """bcrypt, as Supabase Auth accepts it. Takes some tens of milliseconds by design."""
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(BCRYPT_COST)).decode()
+
+
+def make_temporary_password() -> str:
+    """A strong password that can be read aloud; its owner must change it."""
+    return "".join(secrets.choice(_READABLE) for _ in range(_TEMPORARY_PASSWORD_LENGTH))

@@ -1,0 +1,125 @@
+"""Secrets at rest: sealed with AES-256-GCM before they reach a table, opened only where they are used.
+
+A sealed value names its key, so keys can be rotated: the newest seals, all of them open. What a
+value belongs to (table, column, row) is authenticated with it, so a sealed value that was copied to
+another row does not open there.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ghostcrm_provisioning.errors import InvalidSetting, SealingKeyMissing
+
+_FORMAT = b"\x01"
+_NONCE_BYTES = 12  # NIST SP 800-38D, 8.2.1: 96 bits
+_KEY_BYTES = 32
+_KEY_ID = re.compile(r"[0-9a-z]{1,32}")
+
+
+class Sealer:
+    """Seals with the first key, opens with any of them."""
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        if not keys:
+            raise SealingKeyMissing("There is no sealing key.")
+        self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self.current_key_id = next(iter(keys))
+
+    def __repr__(self) -> str:
+        return f"Sealer(keys={list(self._ciphers)})"
+
+    def seal(self, secret: str, *, belongs_to: str) -> bytes:
+        """``secret`` sealed for ``belongs_to``, for example ``client_databases.credentials/<id>``."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        key_id = self.current_key_id.encode()
+        header = _FORMAT + bytes([len(key_id)]) + key_id
+        cipher = self._ciphers[self.current_key_id]
+        return header + nonce + cipher.encrypt(nonce, secret.encode(), header + belongs_to.encode())
+
+    def open(self, sealed: bytes, *, belongs_to: str) -> str:
+        """The secret again.
+
+        Raises:
+            SealingKeyMissing: the key it names is not here, or the value was altered or moved.
+        """
+        end_of_header = 2 + sealed[1]
+        header, rest = sealed[:end_of_header], sealed[end_of_header:]
+        key_id = header[2:].decode(errors="replace")
+        cipher = self._ciphers.get(key_id)
+        if cipher is None:
+            raise SealingKeyMissing(f"The sealing key {key_id} is not here.", keyId=key_id)
+        nonce, ciphertext = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
+        try:
+            return cipher.decrypt(nonce, ciphertext, header + belongs_to.encode()).decode()
+        except InvalidTag:
+            raise SealingKeyMissing(
+                f"A sealed value does not open with the key {key_id}: the key or the value is not "
+                "the original one.",
+                keyId=key_id,
+            ) from None
+
+
+def sealer_from_setting(value: str) -> Sealer:
+    """A sealer from ``id:base64`` words, newest first (setting ``GHOSTCRM_SEALING_KEYS``)."""
+    keys: dict[str, bytes] = {}
+    for word in value.split():
+        key_id, _, encoded = word.partition(":")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            key = b""
+        if not _KEY_ID.fullmatch(key_id) or len(key) != _KEY_BYTES:
+            raise InvalidSetting(
+                "GHOSTCRM_SEALING_KEYS cannot be used: each word must be `id:base64` with an id of "
+                f"lower-case letters and digits and a key of {_KEY_BYTES} bytes."
+            )
+        keys[key_id] = key
+    return Sealer(keys)
+
+
+def sealer_from_folder(folder: Path) -> Sealer:
+    """A sealer from the key files in ``folder``; the first process that comes makes the first key.
+
+    Files are named ``<number>-<id>.key`` and hold one key in base64; the highest number is newest.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not any(folder.glob("*.key")):
+        _make_first_key(folder)
+    keys: dict[str, bytes] = {}
+    for path in sorted(folder.glob("*.key"), reverse=True):
+        key_id = path.stem.partition("-")[2]
+        try:
+            key = base64.b64decode(path.read_text().strip(), validate=True)
+        except (OSError, binascii.Error) as problem:
+            raise SealingKeyMissing(f"The key file {path} cannot be read: {problem}.") from None
+        if not _KEY_ID.fullmatch(key_id) or len(key) != _KEY_BYTES:
+            raise SealingKeyMissing(f"The key file {path} does not hold a sealing key.")
+        keys[key_id] = key
+    return Sealer(keys)
+
+
+def _make_first_key(folder: Path) -> None:
+    """Several processes may start at once: whoever links the name first wins, the others read it."""
+    draft = folder / f".{secrets.token_hex(4)}.draft"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        # The same name for all contenders, or each would end up with a key of its own.
+        os.link(draft, folder / "1-first.key")
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

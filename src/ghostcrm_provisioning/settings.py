@@ -1,0 +1,145 @@
+"""Every setting once: its environment variable, type, default and one sentence.
+
+Settings are read from the environment when :func:`read_settings` is called (never at import) and
+are frozen afterwards. ``docs/reference/settings.md`` is checked against this table by a test.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ghostcrm_provisioning.errors import InvalidSetting
+
+
+class Settings(BaseSettings):
+    """What an operator may set. Secrets are masked when printed."""
+
+    model_config = SettingsConfigDict(env_prefix="GHOSTCRM_", frozen=True, extra="ignore")
+
+    home: Path = Field(
+        default=Path(".ghostcrm"),
+        description="Folder of the embedded PostgreSQL, the sealing keys and the logs.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="Control database and first server, instead of the embedded PostgreSQL.",
+    )
+    embedded_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port of the embedded PostgreSQL on 127.0.0.1; 0 picks a free one and keeps it.",
+    )
+    postgres_binaries: Path | None = Field(
+        default=None,
+        description="Folder with initdb and postgres to use instead of those that come with us.",
+    )
+    blueprint: str = Field(
+        default="ghostcrm",
+        min_length=1,
+        description="Blueprint of new clients: the name of a shipped one, or the path of a folder.",
+    )
+    max_attempts: int = Field(
+        default=3, ge=1, le=20, description="How often a step is tried before its run fails."
+    )
+    retry_first_wait_seconds: float = Field(
+        default=2.0, gt=0, description="Wait before the second attempt; doubles for each later one."
+    )
+    retry_longest_wait_seconds: float = Field(
+        default=60.0, gt=0, description="No wait between two attempts is longer than this."
+    )
+    longest_told_to_wait_seconds: float = Field(
+        default=900.0,
+        gt=0,
+        description="How long a step may be told to come back later before that counts as a failure.",
+    )
+    step_deadline_seconds: float = Field(
+        default=120.0, gt=0, description="How long one attempt of one step may take."
+    )
+    lease_seconds: float = Field(
+        default=6.0,
+        ge=1,
+        description="A worker that was silent for this long loses its work to another.",
+    )
+    worker_concurrency: int = Field(
+        default=8,
+        ge=1,
+        le=500,
+        description="How many runs one worker carries out at the same time.",
+    )
+    concurrency_per_server: int = Field(
+        default=4,
+        ge=1,
+        le=500,
+        description="How many runs all workers together carry out on one server at the same time.",
+    )
+    pause_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="Pause after each run before its place is given to the next one. With "
+        "GHOSTCRM_CONCURRENCY_PER_SERVER=1 and 1 here: one at a time, one second apart.",
+    )
+    notify_urls: SecretStr | None = Field(
+        default=None,
+        description="Apprise URLs, separated by spaces, that hear of every final failure.",
+    )
+    sealing_keys: SecretStr | None = Field(
+        default=None,
+        description="Sealing keys as `id:base64`, separated by spaces, newest first, instead of the "
+        "key files in GHOSTCRM_HOME/keys (for several machines).",
+    )
+    debug_provisioning: bool = Field(
+        default=False,
+        validation_alias="DEBUG_PROVISIONING",
+        description="Verbose log: every observation that a step makes.",
+    )
+
+    @field_validator("home", "postgres_binaries")
+    @classmethod
+    def absolute(cls, path: Path | None) -> Path | None:
+        """A later change of the working directory must not move the data."""
+        return None if path is None else path.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def looks_like_a_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None or not url.get_secret_value().strip():
+            return None
+        if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must start with postgresql://")
+        return url
+
+    @property
+    def logs(self) -> Path:
+        """Where the log files are written."""
+        return self.home / "logs" / "provisioning"
+
+    @property
+    def keys(self) -> Path:
+        """Where the sealing keys lie."""
+        return self.home / "keys"
+
+
+def environment_variable(field: str) -> str:
+    """The environment variable that sets ``field``."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"GHOSTCRM_{field.upper()}"
+
+
+def read_settings() -> Settings:
+    """The settings of this process, from its environment.
+
+    Raises:
+        InvalidSetting: naming the variable and what is wrong with it (never its value, which may be
+            a secret).
+    """
+    try:
+        return Settings()
+    except ValidationError as invalid:
+        first = invalid.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0])
+        variable = environment_variable(name) if name in Settings.model_fields else name
+        raise InvalidSetting(f"{variable} cannot be used: {first['msg']}.") from None

@@ -1,0 +1,182 @@
+"""The one place where the parts are chosen and put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from ghostcrm_provisioning.client_database.roles import check_server
+from ghostcrm_provisioning.clients.client import CLIENTS
+from ghostcrm_provisioning.control_database.database import ControlDatabase, upgrade
+from ghostcrm_provisioning.errors import ConfigurationError, SealingKeyMissing
+from ghostcrm_provisioning.home_server import HomeServer, open_home_server
+from ghostcrm_provisioning.named_sql import NamedSql
+from ghostcrm_provisioning.notifications.notifier import Notifier
+from ghostcrm_provisioning.postgres_errors import translating
+from ghostcrm_provisioning.providers.postgres import PostgresProvider
+from ghostcrm_provisioning.provisioning.client_database_provisioner import (
+    ClientDatabaseProvisioner,
+)
+from ghostcrm_provisioning.provisioning.retry import RetryPolicy
+from ghostcrm_provisioning.provisioning_log import start_logging
+from ghostcrm_provisioning.queue.provisioning_queue import (
+    QUEUE_VERSION,
+    ProvisioningQueue,
+    install_queue,
+)
+from ghostcrm_provisioning.queue.worker import Worker
+from ghostcrm_provisioning.registrar import Registrar
+from ghostcrm_provisioning.sealing import Sealer, sealer_from_folder, sealer_from_setting
+from ghostcrm_provisioning.settings import Settings
+
+_INSTALLATION = NamedSql("ghostcrm_provisioning.clients", "installation.sql")
+_SEALING_CHECK = "this installation"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Everything, put together and open."""
+
+    settings: Settings
+    id: UUID
+    home_server: HomeServer
+    control: ControlDatabase
+    sealer: Sealer
+    queue: ProvisioningQueue
+    registrar: Registrar
+    providers: ServerProviders
+    provisioner: ClientDatabaseProvisioner
+    notifier: Notifier
+
+    def make_worker(self, *, standing: bool) -> Worker:
+        """A worker; ``standing`` when others may count on it."""
+        settings = self.settings
+        return Worker(
+            self.control,
+            self.queue,
+            carry_out=self.provisioner.carry_out,
+            deliver=self.notifier.deliver,
+            standing=standing,
+            concurrency=settings.worker_concurrency,
+            lane_limit=settings.concurrency_per_server,
+            lease_seconds=settings.lease_seconds,
+            pause_seconds=settings.pause_seconds,
+        )
+
+
+class ServerProviders:
+    """The provider of each server, made when it is first needed and closed with the installation."""
+
+    def __init__(self, home: HomeServer, resources: AsyncExitStack) -> None:
+        self._home = home
+        self._resources = resources
+        self._known: dict[UUID, PostgresProvider] = {}
+        self._home_server_id: UUID | None = None
+        self._lock = asyncio.Lock()
+
+    def place_home(self, server_id: UUID) -> None:
+        """Say which row of ``servers`` is the home server."""
+        self._home_server_id = server_id
+
+    async def of_server(self, server_id: UUID) -> PostgresProvider:
+        """Raises ConfigurationError when the server is not one that this version can use."""
+        async with self._lock:
+            if server_id not in self._known:
+                if server_id != self._home_server_id:
+                    raise ConfigurationError(f"The server {server_id} cannot be reached from here.")
+                self._known[server_id] = await self._resources.enter_async_context(
+                    PostgresProvider(self._home.control_url, server_name=self._home.name)
+                )
+            return self._known[server_id]
+
+    async def home(self) -> PostgresProvider:
+        """The provider of the home server."""
+        if self._home_server_id is None:
+            raise ConfigurationError("The home server is not set up.")
+        return await self.of_server(self._home_server_id)
+
+
+@asynccontextmanager
+async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
+    """Start or reach the home server, upgrade the control database, and put the parts together.
+
+    Raises:
+        ConfigurationError: something must be set up first; the error says what.
+        TransientFailure: a server does not answer.
+    """
+    start_logging(settings.logs, verbose=settings.debug_provisioning)
+    if settings.sealing_keys is not None:
+        sealer = sealer_from_setting(settings.sealing_keys.get_secret_value())
+    else:
+        sealer = await asyncio.to_thread(sealer_from_folder, settings.keys)
+    home = await open_home_server(settings)
+    async with AsyncExitStack() as resources:
+        control = await resources.enter_async_context(
+            # A run holds one connection at a time; the rest is for the worker's own needs.
+            ControlDatabase(home.control_url, largest_pool=settings.worker_concurrency + 4)
+        )
+        providers = ServerProviders(home, resources)
+        installation_id = await _set_up(control, sealer, home, providers)
+        queue = ProvisioningQueue(control, lease_seconds=settings.lease_seconds)
+        notify_urls = (
+            settings.notify_urls.get_secret_value().split() if settings.notify_urls else []
+        )
+        notifier = Notifier(control, urls=tuple(notify_urls))
+        provisioner = ClientDatabaseProvisioner(
+            control,
+            installation_id=installation_id,
+            sealer=sealer,
+            providers=providers,
+            retry=RetryPolicy(
+                max_attempts=settings.max_attempts,
+                first_wait=settings.retry_first_wait_seconds,
+                longest_wait=settings.retry_longest_wait_seconds,
+                longest_told_to_wait=settings.longest_told_to_wait_seconds,
+            ),
+            step_deadline_seconds=settings.step_deadline_seconds,
+            on_failure=notifier.client_failed,
+        )
+        yield Installation(
+            settings=settings,
+            id=installation_id,
+            home_server=home,
+            control=control,
+            sealer=sealer,
+            queue=queue,
+            registrar=Registrar(control, sealer=sealer, queue=queue),
+            providers=providers,
+            provisioner=provisioner,
+            notifier=notifier,
+        )
+
+
+async def _set_up(
+    control: ControlDatabase, sealer: Sealer, home: HomeServer, providers: ServerProviders
+) -> UUID:
+    """Upgrade the control database, make sure that our keys fit it; returns the installation's id."""
+    async with control.connection() as connection:
+        with translating("the control database"):
+            await upgrade(connection, extensions={QUEUE_VERSION: install_queue})
+            await check_server(connection)
+        row = await (await connection.execute(_INSTALLATION["find_installation"])).fetchone()
+        if row is None:
+            await connection.execute(
+                _INSTALLATION["insert_installation"],
+                {"sealing_check": sealer.seal(_SEALING_CHECK, belongs_to="installation")},
+            )
+            row = await (await connection.execute(_INSTALLATION["find_installation"])).fetchone()
+        if row is None:
+            raise ConfigurationError("The control database does not keep what is written to it.")
+        if sealer.open(bytes(row["sealing_check"]), belongs_to="installation") != _SEALING_CHECK:
+            raise SealingKeyMissing
+        await connection.execute(CLIENTS["insert_home_server"], {"name": home.name})
+        server = await (
+            await connection.execute(CLIENTS["find_home_server"], {"name": home.name})
+        ).fetchone()
+        if server is None:
+            raise ConfigurationError("The home server cannot be recorded.")
+        providers.place_home(server["id"])
+        return UUID(str(row["id"]))

