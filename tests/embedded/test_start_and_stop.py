@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 import pytest
 
@@ -147,6 +147,22 @@ def test_control_c_in_the_terminal_of_the_starter_does_not_stop_the_server(
     assert running is not None
     assert running.pid == pid
     assert os.getsid(pid) != starter.pid
+
+
+def test_an_environment_made_for_another_server_changes_nothing(
+    shared_postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = shared_postgres.start()
+    for name, value in {
+        "PGHOSTADDR": "203.0.113.1",
+        "PGPORT": "1",
+        "PGOPTIONS": "-c nonsense=1",
+        "PGSSLMODE": "verify-full",
+        "PGCHANNELBINDING": "require",
+        "PGTARGETSESSIONATTRS": "standby",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert shared_postgres.status() == running
 
 
 def test_settings_win_over_ours(tmp_path: Path, make_postgres: Make) -> None:

@@ -6,7 +6,7 @@ import errno
 import random
 import socket
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from ghostcrm_provisioning.errors import (
     EmbeddedPostgresError,

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 
 from ghostcrm_provisioning.embedded.binaries import Binaries
@@ -150,6 +150,7 @@ def log_in(data: Path, port: int, password: str) -> str:
             options="",
             sslmode="disable",
             gssencmode="disable",
+            channel_binding="disable",  # would need TLS; SCRAM itself is required below
             target_session_attrs="any",
             require_auth="scram-sha-256",
             application_name="ghostcrm embedded",

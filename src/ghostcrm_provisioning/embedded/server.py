@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from ghostcrm_provisioning.embedded import loopback_port, postmaster
 from ghostcrm_provisioning.embedded.binaries import Binaries, usable_binaries

@@ -14,7 +14,8 @@ create schema private authorization supabase_admin;
 
 set role supabase_admin;
 
-comment on schema auth is 'Sign-in: users and identities. Supabase Auth (GoTrue) keeps its tables here.';
+comment on schema auth is
+    'Sign-in: users and identities. Supabase Auth (GoTrue) keeps its tables here.';
 comment on schema extensions is 'PostgreSQL extensions, away from the schema that the API exposes.';
 comment on schema private is 'Functions behind policies and triggers. Never exposed by an API.';
 

@@ -45,7 +45,8 @@ as $$
 $$;
 
 comment on function auth.uid() is 'Id of the signed-in user (claim sub), or null.';
-comment on function auth.role() is 'Role claim of the token: anon, authenticated or service_role; or null.';
+comment on function auth.role() is
+    'Role claim of the token: anon, authenticated or service_role; or null.';
 comment on function auth.email() is 'Email claim of the token, or null.';
 comment on function auth.jwt() is 'All claims of the token, or null.';
 

@@ -30,7 +30,8 @@ create table auth.users (
     phone_change text default '',
     phone_change_token varchar(255) default '',
     phone_change_sent_at timestamptz,
-    confirmed_at timestamptz generated always as (least(email_confirmed_at, phone_confirmed_at)) stored,
+    confirmed_at timestamptz
+        generated always as (least(email_confirmed_at, phone_confirmed_at)) stored,
     email_change_token_current varchar(255) default '',
     email_change_confirm_status smallint default 0,
     banned_until timestamptz,
@@ -77,7 +78,8 @@ create table auth.identities (
 
     constraint identities_pkey primary key (id),
     constraint identities_provider_id_provider_unique unique (provider_id, provider),
-    constraint identities_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade
+    constraint identities_user_id_fkey
+        foreign key (user_id) references auth.users (id) on delete cascade
 );
 
 comment on table auth.identities is 'Auth: Stores identities associated to a user.';
@@ -101,21 +103,17 @@ insert into auth.schema_migrations (version) values
     ('20230131181311'),
     ('20231117164230');
 
--- As on Supabase: closed to everyone but Auth itself and the owner of the client's schema, who may
--- refer to users from foreign keys and triggers and look after them as `postgres` does there (that
--- role has BYPASSRLS; ours has one policy for each table instead).
+-- As on Supabase: row level security without a policy, so Auth alone reads and writes users. The owner
+-- of the client's schema may refer to them from foreign keys and triggers, and empty the tables, which
+-- the Supabase CLI's `db reset` does. (It also drops every policy it finds, and so needs to own the
+-- tables that have one: none here.)
 alter table auth.users enable row level security;
 alter table auth.identities enable row level security;
 alter table auth.schema_migrations enable row level security;
 
 revoke all on table auth.users, auth.identities, auth.schema_migrations
     from public, anon, authenticated, service_role;
-grant select, insert, update, delete, references, trigger on table auth.users, auth.identities
+grant select, references, trigger, truncate on table auth.users, auth.identities
     to ghostcrm_client_owner;
-
-create policy users_client_owner on auth.users
-    for all to ghostcrm_client_owner using (true) with check (true);
-create policy identities_client_owner on auth.identities
-    for all to ghostcrm_client_owner using (true) with check (true);
 
 reset role;

@@ -21,7 +21,8 @@ do $$
 begin
     if to_regnamespace('private') is null then
         create schema private;
-        comment on schema private is 'Functions behind policies and triggers. Never exposed by an API.';
+        comment on schema private is
+            'Functions behind policies and triggers. Never exposed by an API.';
     end if;
 end
 $$;
@@ -32,6 +33,9 @@ grant usage on schema private to authenticated, service_role;
 -- Nothing that the owner makes from now on is open by default. Older Supabase projects would give
 -- new tables to anon and authenticated, and PostgreSQL gives EXECUTE on functions to everyone.
 alter default privileges revoke execute on functions from public;
-alter default privileges in schema public revoke all on tables from anon, authenticated, service_role;
-alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;
-alter default privileges in schema public revoke all on functions from anon, authenticated, service_role;
+alter default privileges in schema public
+    revoke all on tables from anon, authenticated, service_role;
+alter default privileges in schema public
+    revoke all on sequences from anon, authenticated, service_role;
+alter default privileges in schema public
+    revoke all on functions from anon, authenticated, service_role;

@@ -74,9 +74,12 @@ begin
 end
 $$;
 
-comment on function private.my_id() is 'Id of the caller''s profile; null unless it exists and is active.';
-comment on function private.my_role() is 'Role key of the caller''s profile; null unless it is active.';
-comment on function private.my_team_ids() is 'Teams of the caller; none unless the profile is active.';
+comment on function private.my_id() is
+    'Id of the caller''s profile; null unless it exists and is active.';
+comment on function private.my_role() is
+    'Role key of the caller''s profile; null unless it is active.';
+comment on function private.my_team_ids() is
+    'Teams of the caller; none unless the profile is active.';
 comment on function private.my_invitation_ids() is 'Appointments to which the caller is invited.';
 
 revoke all on function
@@ -99,7 +102,8 @@ begin
 end
 $$;
 
-comment on function private.set_updated_at() is 'Trigger: updated_at is the start of the transaction that wrote the row.';
+comment on function private.set_updated_at() is
+    'Trigger: updated_at is the start of the transaction that wrote the row.';
 
 create or replace function private.record_audit() returns trigger
 language plpgsql security definer
@@ -114,7 +118,8 @@ declare
     new_values jsonb;
 begin
     -- Changed columns only: full rows would fill the disk (measured: 59 MB against 10 MB for
-    -- 50,000 updates). Normalised columns, updated_at and last_activity_at repeat what stands elsewhere.
+    -- 50,000 updates). Normalised columns, updated_at and last_activity_at repeat what stands
+    -- elsewhere.
     select jsonb_object_agg(c.name, old_row -> c.name) filter (where old_row is not null),
            jsonb_object_agg(c.name, new_row -> c.name) filter (where new_row is not null)
     into old_values, new_values
@@ -166,7 +171,8 @@ begin
 end
 $$;
 
-comment on function private.forbid_change() is 'Trigger: makes a table append-only, for its owner too.';
+comment on function private.forbid_change() is
+    'Trigger: makes a table append-only, for its owner too.';
 
 revoke all on function
     private.set_updated_at(), private.record_audit(), private.forbid_change()

@@ -17,7 +17,8 @@ create table public.role_permissions (
 
 comment on table public.role_permissions is 'Permissions of each role; no row means not allowed.';
 comment on column public.role_permissions.scope is
-    'all: every record. team: records of one''s teams, unassigned ones and one''s own. own: one''s own.';
+    'all: every record. team: records of one''s teams, unassigned ones and one''s own. own: '
+    'one''s own.';
 
 create index role_permissions_permission_key_idx on public.role_permissions (permission_key);
 

@@ -32,14 +32,19 @@ create table public.profiles (
     constraint profiles_deactivated_at_matches check (is_active = (deactivated_at is null))
 );
 
-comment on table public.profiles is 'People who work in this CRM; id is that of the user who signs in.';
-comment on column public.profiles.role_key is 'Changed only by set_profile_role(): nobody raises themselves.';
-comment on column public.profiles.is_active is 'Changed only by set_profile_active(). Inactive: sees nothing.';
-comment on column public.profiles.email is 'Copy of the sign-in address for lists; Auth''s is the one that counts.';
+comment on table public.profiles is
+    'People who work in this CRM; id is that of the user who signs in.';
+comment on column public.profiles.role_key is
+    'Changed only by set_profile_role(): nobody raises themselves.';
+comment on column public.profiles.is_active is
+    'Changed only by set_profile_active(). Inactive: sees nothing.';
+comment on column public.profiles.email is
+    'Copy of the sign-in address for lists; Auth''s is the one that counts.';
 comment on column public.profiles.time_zone is 'IANA name, such as Europe/Vienna.';
 comment on column public.profiles.avatar_path is 'Path in the storage bucket of avatars.';
 comment on column public.profiles.must_change_password is
-    'A temporary password was given out: applications ask for a new one at the next sign-in and clear this.';
+    'A temporary password was given out: applications ask for a new one at the next sign-in and '
+    'clear this.';
 
 create index profiles_role_key_idx on public.profiles (role_key);
 
@@ -54,34 +59,54 @@ begin
 end
 $$;
 
--- Checked after the change, and one at a time: two owners who demote each other at the same moment
--- would each still see the other. The lock lets the second one look after the first has finished; in
--- a stricter isolation level, where it could not see that, locking the row it sees fails instead.
+-- Two owners who demote each other at the same moment would each still see the other. So changes of
+-- who may what come one after the other: the lock is taken before any row is, and the check after the
+-- change sees what the one before has committed. In a stricter isolation level, where it could not
+-- see that, locking the rows it does see fails instead.
+create or replace function private.lock_ownership() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform pg_advisory_xact_lock(hashtextextended('public.profiles: an owner remains', 0));
+    return null;
+end
+$$;
+
 create or replace function private.keep_an_owner() returns trigger
 language plpgsql security definer
 set search_path = ''
 as $$
 begin
-    perform pg_advisory_xact_lock(hashtextextended('public.profiles: an owner remains', 0));
     perform 1 from public.profiles p where p.role_key = 'owner' and p.is_active for key share;
     if not found then
         raise exception 'the last active owner cannot be removed, deactivated or demoted'
-            using errcode = 'restrict_violation',
-                  hint = 'Make someone else an owner first.';
+            using errcode = 'restrict_violation', hint = 'Make someone else an owner first.';
     end if;
     return null;
 end
 $$;
 
-revoke all on function private.set_deactivated_at(), private.keep_an_owner()
+comment on function private.set_deactivated_at() is 'Trigger: deactivated_at follows is_active.';
+comment on function private.lock_ownership() is
+    'Trigger: changes of roles and activity come one after the other.';
+comment on function private.keep_an_owner() is 'Trigger: one active owner remains.';
+
+revoke all on function
+    private.set_deactivated_at(), private.lock_ownership(), private.keep_an_owner()
     from public, anon, authenticated;
 
 create trigger profiles_set_deactivated_at
     before insert or update of is_active, deactivated_at on public.profiles
     for each row execute function private.set_deactivated_at();
+create trigger profiles_lock_ownership
+    before update of role_key, is_active or delete on public.profiles
+    for each statement execute function private.lock_ownership();
 create trigger profiles_keep_an_owner_on_update
     after update of role_key, is_active on public.profiles
-    for each row when (old.role_key = 'owner' and old.is_active and (new.role_key <> 'owner' or not new.is_active))
+    for each row when (
+        old.role_key = 'owner' and old.is_active and (new.role_key <> 'owner' or not new.is_active)
+    )
     execute function private.keep_an_owner();
 create trigger profiles_keep_an_owner_on_delete
     after delete on public.profiles

@@ -13,7 +13,8 @@ create table public.teams (
     constraint teams_name_not_blank check (btrim(name) <> '')
 );
 
-comment on table public.teams is 'Groups of people who share records: a record''s team_id opens it to them.';
+comment on table public.teams is
+    'Groups of people who share records: a record''s team_id opens it to them.';
 
 create trigger teams_set_updated_at
     before update on public.teams

@@ -39,18 +39,24 @@ create table public.companies (
     constraint companies_custom_fields_object check (jsonb_typeof(custom_fields) = 'object')
 );
 
-comment on table public.companies is 'Organisations that the client does business with. Names repeat: no unique key.';
-comment on column public.companies.owner_id is 'Who looks after it; null means unassigned, free to be claimed.';
+comment on table public.companies is
+    'Organisations that the client does business with. Names repeat: no unique key.';
+comment on column public.companies.owner_id is
+    'Who looks after it; null means unassigned, free to be claimed.';
 comment on column public.companies.team_id is 'Team that shares it.';
-comment on column public.companies.address is 'Keys: street, postal_code, city, region, country (ISO 3166 alpha-2).';
+comment on column public.companies.address is
+    'Keys: street, postal_code, city, region, country (ISO 3166 alpha-2).';
 comment on column public.companies.custom_fields is 'Values by key of custom_field_definitions.';
-comment on column public.companies.external_key is 'Id in the system it was imported from: the target of an upsert.';
-comment on column public.companies.deleted_at is 'Soft delete, by delete_record() and restore_record() only.';
+comment on column public.companies.external_key is
+    'Id in the system it was imported from: the target of an upsert.';
+comment on column public.companies.deleted_at is
+    'Soft delete, by delete_record() and restore_record() only.';
 
 create index companies_owner_id_idx on public.companies (owner_id, created_at desc);
 create index companies_team_id_idx on public.companies (team_id, created_at desc);
 create index companies_parent_company_id_idx on public.companies (parent_company_id);
-create index companies_list_idx on public.companies (created_at desc, id desc) where deleted_at is null;
+create index companies_list_idx on public.companies (created_at desc, id desc)
+    where deleted_at is null;
 create index companies_name_idx on public.companies (name_normalized) where deleted_at is null;
 create index companies_domain_idx on public.companies (domain_normalized) where deleted_at is null;
 

@@ -15,7 +15,8 @@ create table public.contacts (
     email text,
     email_normalized text collate "C" generated always as (lower(btrim(email))) stored,
     phone text,
-    phone_normalized text collate "C" generated always as (regexp_replace(phone, '[^0-9+]', '', 'g')) stored,
+    phone_normalized text collate "C"
+        generated always as (regexp_replace(phone, '[^0-9+]', '', 'g')) stored,
     address jsonb not null default '{}',
     source text,
     description text not null default '',
@@ -37,7 +38,8 @@ create table public.contacts (
     constraint contacts_merged_into_contact_id_fkey
         foreign key (merged_into_contact_id) references public.contacts (id) on delete set null,
     constraint contacts_external_key_key unique (external_key),
-    constraint contacts_status_known check (status in ('lead', 'prospect', 'customer', 'former', 'other')),
+    constraint contacts_status_known
+        check (status in ('lead', 'prospect', 'customer', 'former', 'other')),
     constraint contacts_named_or_reachable
         check (btrim(first_name || last_name) <> '' or email is not null or phone is not null),
     constraint contacts_email_format check (email like '%_@_%'),
@@ -52,22 +54,29 @@ comment on table public.contacts is
 comment on column public.contacts.status is
     'lead: nobody has talked to them. prospect: in conversation. customer: has bought. former: was a '
     'customer. other: supplier, partner, press.';
-comment on column public.contacts.email is 'Main address, for lists and mail; further ones in contact_emails.';
+comment on column public.contacts.email is
+    'Main address, for lists and mail; further ones in contact_emails.';
 comment on column public.contacts.phone is 'Main number; further ones in contact_phones.';
-comment on column public.contacts.owner_id is 'Who looks after them; null means unassigned, free to be claimed.';
+comment on column public.contacts.owner_id is
+    'Who looks after them; null means unassigned, free to be claimed.';
 comment on column public.contacts.team_id is 'Team that shares them.';
-comment on column public.contacts.address is 'Keys: street, postal_code, city, region, country (ISO 3166 alpha-2).';
+comment on column public.contacts.address is
+    'Keys: street, postal_code, city, region, country (ISO 3166 alpha-2).';
 comment on column public.contacts.custom_fields is 'Values by key of custom_field_definitions.';
-comment on column public.contacts.external_key is 'Id in the system they were imported from: the target of an upsert.';
+comment on column public.contacts.external_key is
+    'Id in the system they were imported from: the target of an upsert.';
 comment on column public.contacts.last_activity_at is 'Kept by a trigger on activities.';
-comment on column public.contacts.merged_into_contact_id is 'The surviving contact, when this one was a duplicate.';
-comment on column public.contacts.deleted_at is 'Soft delete, by delete_record() and restore_record() only.';
+comment on column public.contacts.merged_into_contact_id is
+    'The surviving contact, when this one was a duplicate.';
+comment on column public.contacts.deleted_at is
+    'Soft delete, by delete_record() and restore_record() only.';
 
 create index contacts_owner_id_idx on public.contacts (owner_id, created_at desc);
 create index contacts_team_id_idx on public.contacts (team_id, created_at desc);
 create index contacts_company_id_idx on public.contacts (company_id);
 create index contacts_merged_into_contact_id_idx on public.contacts (merged_into_contact_id);
-create index contacts_list_idx on public.contacts (created_at desc, id desc) where deleted_at is null;
+create index contacts_list_idx on public.contacts (created_at desc, id desc)
+    where deleted_at is null;
 create index contacts_name_idx on public.contacts (name_normalized) where deleted_at is null;
 create index contacts_email_idx on public.contacts (email_normalized) where deleted_at is null;
 create index contacts_phone_idx on public.contacts (phone_normalized) where deleted_at is null;

@@ -21,7 +21,8 @@ create table public.contact_emails (
     constraint contact_emails_label_known check (label in ('work', 'home', 'billing', 'other'))
 );
 
-comment on table public.contact_emails is 'Further addresses of a contact, beside the main one on the contact itself.';
+comment on table public.contact_emails is
+    'Further addresses of a contact, beside the main one on the contact itself.';
 comment on column public.contact_emails.invalid_at is 'Mail to it bounced for good.';
 comment on column public.contact_emails.confirmed_at is 'Its owner proved that it is theirs.';
 

@@ -15,10 +15,12 @@ create table public.contact_phones (
         foreign key (contact_id) references public.contacts (id) on delete cascade,
     constraint contact_phones_contact_id_phone_key unique (contact_id, phone_normalized),
     constraint contact_phones_phone_not_blank check (btrim(phone) <> ''),
-    constraint contact_phones_label_known check (label in ('work', 'mobile', 'home', 'fax', 'other'))
+    constraint contact_phones_label_known
+        check (label in ('work', 'mobile', 'home', 'fax', 'other'))
 );
 
-comment on table public.contact_phones is 'Further numbers of a contact, beside the main one on the contact itself.';
+comment on table public.contact_phones is
+    'Further numbers of a contact, beside the main one on the contact itself.';
 
 create index contact_phones_phone_idx on public.contact_phones (phone_normalized);
 

@@ -17,7 +17,8 @@ create table public.custom_field_definitions (
 
     constraint custom_field_definitions_pkey primary key (id),
     constraint custom_field_definitions_entity_key_key unique (entity, key),
-    constraint custom_field_definitions_entity_known check (entity in ('contacts', 'companies', 'deals')),
+    constraint custom_field_definitions_entity_known
+        check (entity in ('contacts', 'companies', 'deals')),
     constraint custom_field_definitions_key_format check (key ~ '^[a-z][a-z0-9_]{0,62}$'),
     constraint custom_field_definitions_title_not_blank check (btrim(title) <> ''),
     constraint custom_field_definitions_type_known check (type in (
@@ -28,10 +29,14 @@ create table public.custom_field_definitions (
         check ((type in ('select', 'multi_select')) = (options <> '[]'))
 );
 
-comment on table public.custom_field_definitions is 'Fields that a client adds to contacts, companies or deals.';
-comment on column public.custom_field_definitions.key is 'Key in custom_fields; stays when the title changes.';
-comment on column public.custom_field_definitions.options is 'Choices of a (multi_)select: an array of strings.';
-comment on column public.custom_field_definitions.is_active is 'False hides the field; values that are there stay.';
+comment on table public.custom_field_definitions is
+    'Fields that a client adds to contacts, companies or deals.';
+comment on column public.custom_field_definitions.key is
+    'Key in custom_fields; stays when the title changes.';
+comment on column public.custom_field_definitions.options is
+    'Choices of a (multi_)select: an array of strings.';
+comment on column public.custom_field_definitions.is_active is
+    'False hides the field; values that are there stay.';
 
 create trigger custom_field_definitions_set_updated_at
     before update on public.custom_field_definitions

@@ -24,9 +24,12 @@ create table public.products (
     constraint products_tax_rate_range check (tax_rate between 0 and 100)
 );
 
-comment on table public.products is 'What the client sells. Retired with is_active, not deleted, once used.';
-comment on column public.products.sku is 'The client''s own article number; unique without regard to case.';
-comment on column public.products.unit_price_minor is 'Net price of one unit in the smallest unit of the currency (cents).';
+comment on table public.products is
+    'What the client sells. Retired with is_active, not deleted, once used.';
+comment on column public.products.sku is
+    'The client''s own article number; unique without regard to case.';
+comment on column public.products.unit_price_minor is
+    'Net price of one unit in the smallest unit of the currency (cents).';
 comment on column public.products.currency is 'ISO 4217 code.';
 comment on column public.products.tax_rate is 'Percent.';
 

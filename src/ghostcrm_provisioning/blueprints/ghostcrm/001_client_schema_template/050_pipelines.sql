@@ -16,7 +16,8 @@ create table public.pipelines (
     constraint pipelines_default_not_archived check (not (is_default and is_archived))
 );
 
-comment on table public.pipelines is 'Ways of selling. Archived, not deleted, once deals went through it.';
+comment on table public.pipelines is
+    'Ways of selling. Archived, not deleted, once deals went through it.';
 
 create unique index pipelines_one_default_idx on public.pipelines (is_default) where is_default;
 

@@ -17,7 +17,8 @@ create table public.pipeline_stages (
     -- What a deal refers to: a stage of its own pipeline, and the status that comes with it.
     constraint pipeline_stages_pipeline_id_id_type_key unique (pipeline_id, id, type),
     -- Deferred, so that stages can be reordered in one transaction.
-    constraint pipeline_stages_position_key unique (pipeline_id, position) deferrable initially deferred,
+    constraint pipeline_stages_position_key
+        unique (pipeline_id, position) deferrable initially deferred,
     constraint pipeline_stages_name_not_blank check (btrim(name) <> ''),
     constraint pipeline_stages_type_known check (type in ('open', 'won', 'lost')),
     constraint pipeline_stages_probability_range check (probability between 0 and 100),
@@ -30,10 +31,13 @@ create table public.pipeline_stages (
 comment on table public.pipeline_stages is 'Steps of a pipeline, in order of position.';
 comment on column public.pipeline_stages.type is
     'open: being worked on. won, lost: the end. Cannot change while deals are in the stage.';
-comment on column public.pipeline_stages.probability is 'Chance of winning in percent, which deals start with here.';
-comment on column public.pipeline_stages.rotten_after_days is 'A deal that stays longer wants attention.';
+comment on column public.pipeline_stages.probability is
+    'Chance of winning in percent, which deals start with here.';
+comment on column public.pipeline_stages.rotten_after_days is
+    'A deal that stays longer wants attention.';
 
-create unique index pipeline_stages_name_idx on public.pipeline_stages (pipeline_id, lower(btrim(name)));
+create unique index pipeline_stages_name_idx on public.pipeline_stages
+    (pipeline_id, lower(btrim(name)));
 
 create trigger pipeline_stages_set_updated_at
     before update on public.pipeline_stages

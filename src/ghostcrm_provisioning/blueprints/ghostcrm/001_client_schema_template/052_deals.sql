@@ -53,13 +53,19 @@ create table public.deals (
 );
 
 comment on table public.deals is 'Sales opportunities.';
-comment on column public.deals.status is 'The type of the stage: open, won or lost. Follows the stage by itself.';
-comment on column public.deals.contact_id is 'Main contact; others, with their part in it, in deal_contacts.';
-comment on column public.deals.amount_minor is 'Expected value in the smallest unit of the currency (cents).';
+comment on column public.deals.status is
+    'The type of the stage: open, won or lost. Follows the stage by itself.';
+comment on column public.deals.contact_id is
+    'Main contact; others, with their part in it, in deal_contacts.';
+comment on column public.deals.amount_minor is
+    'Expected value in the smallest unit of the currency (cents).';
 comment on column public.deals.currency is 'ISO 4217 code.';
-comment on column public.deals.probability is 'Percent. Starts as the stage''s, may be set otherwise until the next move.';
-comment on column public.deals.position is 'Order within the stage on the board; the middle between two neighbours when moved.';
-comment on column public.deals.deleted_at is 'Soft delete, by delete_record() and restore_record() only.';
+comment on column public.deals.probability is
+    'Percent. Starts as the stage''s, may be set otherwise until the next move.';
+comment on column public.deals.position is
+    'Order within the stage on the board; the middle between two neighbours when moved.';
+comment on column public.deals.deleted_at is
+    'Soft delete, by delete_record() and restore_record() only.';
 
 create index deals_owner_id_idx on public.deals (owner_id, created_at desc);
 create index deals_team_id_idx on public.deals (team_id, created_at desc);
@@ -104,7 +110,8 @@ begin
 end
 $$;
 
-comment on function private.follow_stage() is 'Trigger: status, closing time and probability follow the deal''s stage.';
+comment on function private.follow_stage() is
+    'Trigger: status, closing time and probability follow the deal''s stage.';
 
 revoke all on function private.follow_stage() from public, anon, authenticated;
 

@@ -16,7 +16,8 @@ create table public.deal_contacts (
         check (role in ('decision_maker', 'influencer', 'user', 'billing', 'blocker', 'other'))
 );
 
-comment on table public.deal_contacts is 'Contacts that take part in a deal beside the main one, and how.';
+comment on table public.deal_contacts is
+    'Contacts that take part in a deal beside the main one, and how.';
 
 create index deal_contacts_contact_id_idx on public.deal_contacts (contact_id);
 

@@ -25,7 +25,8 @@ create table public.deal_items (
     constraint deal_items_discount_percent_range check (discount_percent between 0 and 100)
 );
 
-comment on table public.deal_items is 'Products offered in a deal, in the deal''s currency, with a copy of name and price.';
+comment on table public.deal_items is
+    'Products offered in a deal, in the deal''s currency, with a copy of name and price.';
 comment on column public.deal_items.total_minor is 'Net, rounded half away from zero.';
 
 create index deal_items_deal_id_idx on public.deal_items (deal_id, position);

@@ -23,9 +23,11 @@ create table public.deal_stage_history (
         foreign key (changed_by) references public.profiles (id) on delete set null
 );
 
-comment on table public.deal_stage_history is 'Every move of a deal from stage to stage, the first one from nowhere.';
+comment on table public.deal_stage_history is
+    'Every move of a deal from stage to stage, the first one from nowhere.';
 comment on column public.deal_stage_history.changed_by is 'Null when a service did it.';
-comment on column public.deal_stage_history.seconds_in_stage is 'How long the deal had been in the stage it left.';
+comment on column public.deal_stage_history.seconds_in_stage is
+    'How long the deal had been in the stage it left.';
 
 create index deal_stage_history_deal_id_idx on public.deal_stage_history (deal_id, changed_at desc);
 create index deal_stage_history_from_stage_id_idx on public.deal_stage_history (from_stage_id);
@@ -46,7 +48,9 @@ begin
         case when tg_op = 'UPDATE' then old.status end,
         new.status,
         private.my_id(),
-        case when tg_op = 'UPDATE' then extract(epoch from new.stage_entered_at - old.stage_entered_at)::bigint end
+        case when tg_op = 'UPDATE' then
+            extract(epoch from new.stage_entered_at - old.stage_entered_at)::bigint
+        end
     );
     return null;
 end

@@ -39,7 +39,8 @@ create table public.activities (
     ),
     constraint activities_says_something check (btrim(subject || body) <> ''),
     constraint activities_direction_known check (direction in ('inbound', 'outbound')),
-    constraint activities_direction_fits_type check (direction is null or type in ('call', 'email')),
+    constraint activities_direction_fits_type
+        check (direction is null or type in ('call', 'email')),
     constraint activities_priority_known check (priority in ('low', 'normal', 'high')),
     constraint activities_duration_seconds_not_negative check (duration_seconds >= 0),
     constraint activities_completion_fits_type
@@ -47,9 +48,12 @@ create table public.activities (
     constraint activities_private_has_owner check (not is_private or owner_id is not null)
 );
 
-comment on table public.activities is 'The timeline of a contact, company or deal, and everybody''s tasks.';
-comment on column public.activities.is_private is 'Seen by its owner only, whatever role others have.';
-comment on column public.activities.occurred_at is 'Place in the timeline; for a task, when it was written down.';
+comment on table public.activities is
+    'The timeline of a contact, company or deal, and everybody''s tasks.';
+comment on column public.activities.is_private is
+    'Seen by its owner only, whatever role others have.';
+comment on column public.activities.occurred_at is
+    'Place in the timeline; for a task, when it was written down.';
 comment on column public.activities.due_at is 'When a task, call or meeting is to be done.';
 comment on column public.activities.completed_at is 'When it was done.';
 

@@ -45,22 +45,34 @@ create table public.appointments (
     constraint appointments_status_known
         check (status in ('tentative', 'confirmed', 'cancelled', 'completed', 'no_show')),
     constraint appointments_timed_or_all_day check (
-        case when is_all_day
-            then start_on < end_on and num_nonnulls(start_on, end_on) = 2 and num_nonnulls(local_start, local_end) = 0
-            else local_start <= local_end and num_nonnulls(local_start, local_end) = 2 and num_nonnulls(start_on, end_on) = 0
+        case when is_all_day then
+            num_nonnulls(start_on, end_on) = 2
+            and num_nonnulls(local_start, local_end) = 0
+            and start_on < end_on
+        else
+            num_nonnulls(local_start, local_end) = 2
+            and num_nonnulls(start_on, end_on) = 0
+            and local_start <= local_end
         end
     )
 );
 
-comment on table public.appointments is 'Meetings, calls and absences in the calendars of profiles.';
+comment on table public.appointments is
+    'Meetings, calls and absences in the calendars of profiles.';
 comment on column public.appointments.status is
-    'tentative: held, not agreed. confirmed: agreed. cancelled. completed: took place. no_show: the others did not come.';
+    'tentative: held, not agreed. confirmed: agreed. cancelled. completed: took place. no_show: '
+    'the others did not come.';
 comment on column public.appointments.time_zone is 'IANA name, such as Europe/Vienna.';
-comment on column public.appointments.local_start is 'Wall-clock time in time_zone; null when all day.';
-comment on column public.appointments.end_on is 'All day: the day after the last one, as in iCalendar.';
-comment on column public.appointments.starts_at is 'The instant, for agendas: follows local_start or start_on.';
-comment on column public.appointments.ical_sequence is 'Counts the changes that attendees were told of.';
-comment on column public.appointments.recurrence_rule is 'RRULE of RFC 5545; null when it takes place once.';
+comment on column public.appointments.local_start is
+    'Wall-clock time in time_zone; null when all day.';
+comment on column public.appointments.end_on is
+    'All day: the day after the last one, as in iCalendar.';
+comment on column public.appointments.starts_at is
+    'The instant, for agendas: follows local_start or start_on.';
+comment on column public.appointments.ical_sequence is
+    'Counts the changes that attendees were told of.';
+comment on column public.appointments.recurrence_rule is
+    'RRULE of RFC 5545; null when it takes place once.';
 
 create index appointments_agenda_idx on public.appointments (owner_id, starts_at);
 create index appointments_team_id_idx on public.appointments (team_id, starts_at);

@@ -24,15 +24,18 @@ create table public.appointment_attendees (
     constraint appointment_attendees_profile_key unique (appointment_id, profile_id),
     constraint appointment_attendees_contact_key unique (appointment_id, contact_id),
     constraint appointment_attendees_email_key unique (appointment_id, email_normalized),
-    constraint appointment_attendees_one_person check (num_nonnulls(profile_id, contact_id, email) = 1),
+    constraint appointment_attendees_one_person
+        check (num_nonnulls(profile_id, contact_id, email) = 1),
     constraint appointment_attendees_email_format check (email like '%_@_%'),
     constraint appointment_attendees_response_known
         check (response in ('pending', 'accepted', 'tentative', 'declined'))
 );
 
-comment on table public.appointment_attendees is 'Who is invited to an appointment, and what they answered.';
+comment on table public.appointment_attendees is
+    'Who is invited to an appointment, and what they answered.';
 
-create index appointment_attendees_profile_id_idx on public.appointment_attendees (profile_id, appointment_id);
+create index appointment_attendees_profile_id_idx on public.appointment_attendees
+    (profile_id, appointment_id);
 create index appointment_attendees_contact_id_idx on public.appointment_attendees (contact_id);
 
 create trigger appointment_attendees_set_updated_at
@@ -58,7 +61,9 @@ create policy appointment_attendees_select on public.appointment_attendees
     for select to authenticated
     using (
         profile_id = (select private.my_id())
-        or exists (select 1 from public.appointments a where a.id = appointment_attendees.appointment_id)
+        or exists (
+            select 1 from public.appointments a where a.id = appointment_attendees.appointment_id
+        )
     );
 create policy appointment_attendees_insert on public.appointment_attendees
     for insert to authenticated

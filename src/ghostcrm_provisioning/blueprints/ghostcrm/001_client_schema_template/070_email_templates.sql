@@ -24,7 +24,8 @@ create table public.email_templates (
 
 comment on table public.email_templates is
     'Mail that is written once and sent often. {{name}} in subject and body stands for a variable.';
-comment on column public.email_templates.key is 'By which code finds it; null for a template that users made.';
+comment on column public.email_templates.key is
+    'By which code finds it; null for a template that users made.';
 
 create trigger email_templates_set_updated_at
     before update on public.email_templates

@@ -14,11 +14,14 @@ create table public.email_template_variables (
     constraint email_template_variables_pkey primary key (email_template_id, name),
     constraint email_template_variables_email_template_id_fkey
         foreign key (email_template_id) references public.email_templates (id) on delete cascade,
-    constraint email_template_variables_name_format check (name ~ '^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$')
+    constraint email_template_variables_name_format
+        check (name ~ '^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$')
 );
 
-comment on table public.email_template_variables is 'Variables of a template: names such as contact.first_name.';
-comment on column public.email_template_variables.default_value is 'Used when the variable is not required and has no value.';
+comment on table public.email_template_variables is
+    'Variables of a template: names such as contact.first_name.';
+comment on column public.email_template_variables.default_value is
+    'Used when the variable is not required and has no value.';
 comment on column public.email_template_variables.example is 'For the preview.';
 
 create trigger email_template_variables_set_updated_at

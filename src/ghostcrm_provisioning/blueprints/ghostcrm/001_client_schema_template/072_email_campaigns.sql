@@ -26,7 +26,8 @@ create table public.email_campaigns (
     constraint email_campaigns_name_not_blank check (btrim(name) <> ''),
     constraint email_campaigns_status_known
         check (status in ('draft', 'scheduled', 'sending', 'paused', 'sent', 'cancelled')),
-    constraint email_campaigns_scheduled_has_time check (status <> 'scheduled' or scheduled_at is not null),
+    constraint email_campaigns_scheduled_has_time
+        check (status <> 'scheduled' or scheduled_at is not null),
     constraint email_campaigns_sent_has_subject
         check (status in ('draft', 'cancelled') or (btrim(subject) <> '' and from_email is not null))
 );
@@ -34,11 +35,13 @@ create table public.email_campaigns (
 comment on table public.email_campaigns is 'Mail to many.';
 comment on column public.email_campaigns.status is
     'draft → scheduled → sending ⇄ paused → sent; cancelled from anywhere before sent.';
-comment on column public.email_campaigns.email_template_id is 'Where subject and body were copied from.';
+comment on column public.email_campaigns.email_template_id is
+    'Where subject and body were copied from.';
 
 create index email_campaigns_owner_id_idx on public.email_campaigns (owner_id);
 create index email_campaigns_email_template_id_idx on public.email_campaigns (email_template_id);
-create index email_campaigns_due_idx on public.email_campaigns (scheduled_at) where status = 'scheduled';
+create index email_campaigns_due_idx on public.email_campaigns (scheduled_at)
+    where status = 'scheduled';
 
 create trigger email_campaigns_set_updated_at
     before update on public.email_campaigns

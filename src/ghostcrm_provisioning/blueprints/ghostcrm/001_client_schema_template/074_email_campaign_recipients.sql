@@ -25,19 +25,24 @@ create table public.email_campaign_recipients (
     -- The address is a copy: what was sent stays known when the contact is gone.
     constraint email_campaign_recipients_contact_id_fkey
         foreign key (contact_id) references public.contacts (id) on delete set null,
-    constraint email_campaign_recipients_campaign_email_key unique (email_campaign_id, email_normalized),
+    constraint email_campaign_recipients_campaign_email_key
+        unique (email_campaign_id, email_normalized),
     constraint email_campaign_recipients_email_format check (email like '%_@_%'),
     constraint email_campaign_recipients_status_known
         check (status in ('pending', 'sending', 'sent', 'failed', 'suppressed')),
     constraint email_campaign_recipients_attempts_not_negative check (attempts >= 0)
 );
 
-comment on table public.email_campaign_recipients is 'Addresses that a campaign goes to: nobody twice.';
+comment on table public.email_campaign_recipients is
+    'Addresses that a campaign goes to: nobody twice.';
 comment on column public.email_campaign_recipients.status is
-    'pending → sending → sent or failed; suppressed: the address was on email_suppressions at that moment.';
+    'pending → sending → sent or failed; suppressed: the address was on email_suppressions at '
+    'that moment.';
 
-create index email_campaign_recipients_contact_id_idx on public.email_campaign_recipients (contact_id);
-create index email_campaign_recipients_pending_idx on public.email_campaign_recipients (email_campaign_id, id)
+create index email_campaign_recipients_contact_id_idx on public.email_campaign_recipients
+    (contact_id);
+create index email_campaign_recipients_pending_idx on public.email_campaign_recipients
+    (email_campaign_id, id)
     where status = 'pending';
 
 create trigger email_campaign_recipients_set_updated_at
@@ -56,7 +61,12 @@ create policy email_campaign_recipients_select on public.email_campaign_recipien
     for select to authenticated
     using (
         (select private.my_role()) in ('owner', 'admin', 'manager')
-        or exists (select 1 from public.contacts c where c.id = email_campaign_recipients.contact_id and (select private.my_role()) = 'sales')
+        or (
+            (select private.my_role()) = 'sales'
+            and exists (
+                select 1 from public.contacts c where c.id = email_campaign_recipients.contact_id
+            )
+        )
     );
 create policy email_campaign_recipients_insert on public.email_campaign_recipients
     for insert to authenticated

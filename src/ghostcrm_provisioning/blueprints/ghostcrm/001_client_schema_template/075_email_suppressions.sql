@@ -15,12 +15,15 @@ create table public.email_suppressions (
         foreign key (email_campaign_id) references public.email_campaigns (id) on delete set null,
     constraint email_suppressions_email_normalized_key unique (email_normalized),
     constraint email_suppressions_email_format check (email like '%_@_%'),
-    constraint email_suppressions_reason_known check (reason in ('unsubscribed', 'bounced', 'complained', 'manual'))
+    constraint email_suppressions_reason_known
+        check (reason in ('unsubscribed', 'bounced', 'complained', 'manual'))
 );
 
-comment on table public.email_suppressions is 'Addresses that must not be written to; checked at the moment of sending.';
+comment on table public.email_suppressions is
+    'Addresses that must not be written to; checked at the moment of sending.';
 
-create index email_suppressions_email_campaign_id_idx on public.email_suppressions (email_campaign_id);
+create index email_suppressions_email_campaign_id_idx on public.email_suppressions
+    (email_campaign_id);
 
 create trigger email_suppressions_audit
     after insert or update or delete on public.email_suppressions

@@ -11,7 +11,8 @@ create table public.invoice_number_series (
     constraint invoice_number_series_last_number_not_negative check (last_number >= 0)
 );
 
-comment on table public.invoice_number_series is 'Last invoice number given out in each series and year.';
+comment on table public.invoice_number_series is
+    'Last invoice number given out in each series and year.';
 
 alter table public.invoice_number_series enable row level security;
 revoke all on table public.invoice_number_series from public, anon, authenticated, service_role;

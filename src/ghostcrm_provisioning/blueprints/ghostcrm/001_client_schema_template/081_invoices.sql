@@ -20,7 +20,8 @@ create table public.invoices (
     tax_minor bigint not null default 0,
     total_minor bigint not null generated always as (subtotal_minor + tax_minor) stored,
     paid_minor bigint not null default 0,
-    balance_minor bigint not null generated always as (subtotal_minor + tax_minor - paid_minor) stored,
+    balance_minor bigint not null
+        generated always as (subtotal_minor + tax_minor - paid_minor) stored,
     notes text not null default '',
     issued_at timestamptz,
     paid_at timestamptz,
@@ -69,11 +70,15 @@ create table public.invoices (
 
 comment on table public.invoices is 'Invoices, from draft to paid or void.';
 comment on column public.invoices.status is
-    'draft → sent (issue_invoice) → partial → paid, by allocating payments; void (void_invoice) while nothing is paid.';
-comment on column public.invoices.number is 'Given when issued: series, year, counter. Null in a draft.';
+    'draft → sent (issue_invoice) → partial → paid, by allocating payments; void (void_invoice) '
+    'while nothing is paid.';
+comment on column public.invoices.number is
+    'Given when issued: series, year, counter. Null in a draft.';
 comment on column public.invoices.bill_to is
-    'Copy of name, address and tax number at issue. Keys: name, tax_number, street, postal_code, city, region, country.';
-comment on column public.invoices.subtotal_minor is 'Net, the sum of the items; smallest unit of the currency.';
+    'Copy of name, address and tax number at issue. Keys: name, tax_number, street, postal_code, '
+    'city, region, country.';
+comment on column public.invoices.subtotal_minor is
+    'Net, the sum of the items; smallest unit of the currency.';
 comment on column public.invoices.paid_minor is 'Sum of the allocated payments, kept by a trigger.';
 
 create index invoices_owner_id_idx on public.invoices (owner_id, created_at desc);
@@ -107,7 +112,8 @@ begin
 end
 $$;
 
-comment on function private.keep_issued_invoice() is 'Trigger: an issued invoice is paid or voided, nothing else, by anybody.';
+comment on function private.keep_issued_invoice() is
+    'Trigger: an issued invoice is paid or voided, nothing else, by anybody.';
 
 revoke all on function private.keep_issued_invoice() from public, anon, authenticated;
 

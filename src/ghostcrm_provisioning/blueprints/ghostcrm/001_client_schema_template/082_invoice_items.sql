@@ -14,7 +14,11 @@ create table public.invoice_items (
     subtotal_minor bigint not null generated always as
         (round(quantity * unit_price_minor * (1 - discount_percent / 100))::bigint) stored,
     tax_minor bigint not null generated always as
-        (round(round(quantity * unit_price_minor * (1 - discount_percent / 100)) * tax_rate / 100)::bigint) stored,
+        (
+            round(
+                round(quantity * unit_price_minor * (1 - discount_percent / 100)) * tax_rate / 100
+            )::bigint
+        ) stored,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
 
@@ -29,10 +33,12 @@ create table public.invoice_items (
     constraint invoice_items_tax_rate_range check (tax_rate between 0 and 100)
 );
 
-comment on table public.invoice_items is 'Lines of an invoice, with a copy of the product''s name, price and tax rate.';
+comment on table public.invoice_items is
+    'Lines of an invoice, with a copy of the product''s name, price and tax rate.';
 comment on column public.invoice_items.unit_price_minor is 'Net; negative for a credit line.';
 comment on column public.invoice_items.tax_rate is 'Percent.';
-comment on column public.invoice_items.subtotal_minor is 'Net, rounded per line, half away from zero.';
+comment on column public.invoice_items.subtotal_minor is
+    'Net, rounded per line, half away from zero.';
 
 create index invoice_items_invoice_id_idx on public.invoice_items (invoice_id, position);
 create index invoice_items_product_id_idx on public.invoice_items (product_id);
@@ -44,6 +50,8 @@ language plpgsql security definer
 set search_path = ''
 as $$
 declare
+    -- A product that is deleted takes its link, not the line; generated columns have no value yet.
+    free_columns constant text[] := '{product_id,subtotal_minor,tax_minor,updated_at}';
     invoice record;
 begin
     for invoice in
@@ -54,11 +62,8 @@ begin
         order by i.id
         for no key update
     loop
-        -- A product that is deleted takes its link, not the line. (Generated columns have no new
-        -- value yet.)
         if invoice.status <> 'draft' and not (
-            tg_op = 'UPDATE' and to_jsonb(new) - '{product_id,subtotal_minor,tax_minor,updated_at}'::text[]
-                               = to_jsonb(old) - '{product_id,subtotal_minor,tax_minor,updated_at}'::text[]
+            tg_op = 'UPDATE' and to_jsonb(new) - free_columns = to_jsonb(old) - free_columns
         ) then
             raise exception 'the items of invoice % do not change any more', invoice.number
                 using errcode = 'restrict_violation', hint = 'Void the invoice and write a new one.';
@@ -91,10 +96,13 @@ begin
 end
 $$;
 
-comment on function private.lock_draft_invoice() is 'Trigger: only the items of a draft change, one transaction at a time.';
-comment on function private.total_invoice() is 'Trigger: an invoice''s totals are the sums of its items.';
+comment on function private.lock_draft_invoice() is
+    'Trigger: only the items of a draft change, one transaction at a time.';
+comment on function private.total_invoice() is
+    'Trigger: an invoice''s totals are the sums of its items.';
 
-revoke all on function private.lock_draft_invoice(), private.total_invoice() from public, anon, authenticated;
+revoke all on function private.lock_draft_invoice(), private.total_invoice()
+    from public, anon, authenticated;
 
 create trigger invoice_items_lock_draft
     before insert or update or delete on public.invoice_items

@@ -28,19 +28,25 @@ create table public.payments (
     constraint payments_external_key_key unique (external_key),
     constraint payments_id_currency_key unique (id, currency),
     constraint payments_status_known check (status in ('received', 'reversed')),
-    constraint payments_reversed_at_matches check ((status = 'reversed') = (reversed_at is not null)),
+    constraint payments_reversed_at_matches
+        check ((status = 'reversed') = (reversed_at is not null)),
     constraint payments_amount_minor_positive check (amount_minor > 0),
     constraint payments_currency_format check (currency ~ '^[A-Z]{3}$'),
     constraint payments_not_overallocated check (allocated_minor between 0 and amount_minor),
     constraint payments_reversed_pays_nothing check (status = 'received' or allocated_minor = 0),
     constraint payments_method_known
-        check (method in ('bank_transfer', 'card', 'cash', 'cheque', 'direct_debit', 'online', 'other'))
+        check (method in (
+            'bank_transfer', 'card', 'cash', 'cheque', 'direct_debit', 'online', 'other'
+        ))
 );
 
 comment on table public.payments is 'Money that came in.';
-comment on column public.payments.status is 'received → reversed (reverse_payment): bounced, charged back or a mistake.';
-comment on column public.payments.allocated_minor is 'How much of it is set against invoices; kept by a trigger.';
-comment on column public.payments.external_key is 'Id at the payment provider: the same event twice is one payment.';
+comment on column public.payments.status is
+    'received → reversed (reverse_payment): bounced, charged back or a mistake.';
+comment on column public.payments.allocated_minor is
+    'How much of it is set against invoices; kept by a trigger.';
+comment on column public.payments.external_key is
+    'Id at the payment provider: the same event twice is one payment.';
 comment on column public.payments.recorded_by is 'Null when a service recorded it.';
 
 create index payments_company_id_idx on public.payments (company_id);

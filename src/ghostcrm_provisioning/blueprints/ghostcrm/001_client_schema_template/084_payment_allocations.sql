@@ -40,20 +40,28 @@ begin
     select i.status into invoice_status
     from public.invoices i where i.id = allocation.invoice_id for no key update;
 
-    if tg_op = 'INSERT' and (payment_status <> 'received' or invoice_status not in ('sent', 'partial')) then
-        raise exception 'a % payment cannot be allocated to a % invoice', payment_status, invoice_status
+    if tg_op = 'INSERT'
+       and (payment_status <> 'received' or invoice_status not in ('sent', 'partial'))
+    then
+        raise exception 'a % payment cannot be allocated to a % invoice',
+            payment_status, invoice_status
             using errcode = 'restrict_violation';
     end if;
 
     update public.payments p
     set allocated_minor = (
-        select coalesce(sum(a.amount_minor), 0) from public.payment_allocations a where a.payment_id = p.id
+        select coalesce(sum(a.amount_minor), 0)
+        from public.payment_allocations a where a.payment_id = p.id
     )
     where p.id = allocation.payment_id;
 
     update public.invoices i
     set paid_minor = t.paid_minor,
-        status = case when t.paid_minor = 0 then 'sent' when t.paid_minor < i.total_minor then 'partial' else 'paid' end,
+        status = case
+            when t.paid_minor = 0 then 'sent'
+            when t.paid_minor < i.total_minor then 'partial'
+            else 'paid'
+        end,
         paid_at = case when t.paid_minor >= i.total_minor then coalesce(i.paid_at, now()) end
     from (
         select coalesce(sum(a.amount_minor), 0) as paid_minor
@@ -64,7 +72,8 @@ begin
 end
 $$;
 
-comment on function private.settle_allocation() is 'Trigger: a payment and an invoice each know the sum of their allocations.';
+comment on function private.settle_allocation() is
+    'Trigger: a payment and an invoice each know the sum of their allocations.';
 
 revoke all on function private.settle_allocation() from public, anon, authenticated;
 

@@ -51,9 +51,12 @@ create table public.files (
 );
 
 comment on table public.files is 'What is known about a stored file, and what it is attached to.';
-comment on column public.files.state is 'pending: announced. ready: the bytes are there. failed: they never came.';
-comment on column public.files.size_bytes is 'Counts towards the plan''s storage from the announcement on.';
-comment on column public.files.deleted_at is 'Soft delete, by delete_record() and restore_record(); a service deletes the bytes.';
+comment on column public.files.state is
+    'pending: announced. ready: the bytes are there. failed: they never came.';
+comment on column public.files.size_bytes is
+    'Counts towards the plan''s storage from the announcement on.';
+comment on column public.files.deleted_at is
+    'Soft delete, by delete_record() and restore_record(); a service deletes the bytes.';
 
 create index files_owner_id_idx on public.files (owner_id, created_at desc);
 create index files_team_id_idx on public.files (team_id, created_at desc);

@@ -18,7 +18,9 @@ create table public.workflows (
     constraint workflows_trigger_type_known check (trigger_type in
         ('record_created', 'record_updated', 'stage_changed', 'date_reached', 'schedule', 'manual')),
     constraint workflows_trigger_entity_known
-        check (trigger_entity in ('contacts', 'companies', 'deals', 'activities', 'appointments', 'invoices')),
+        check (trigger_entity in (
+            'contacts', 'companies', 'deals', 'activities', 'appointments', 'invoices'
+        )),
     constraint workflows_trigger_has_entity
         check (trigger_type in ('schedule', 'manual') or trigger_entity is not null),
     constraint workflows_trigger_config_object check (jsonb_typeof(trigger_config) = 'object'),
@@ -26,10 +28,13 @@ create table public.workflows (
 );
 
 comment on table public.workflows is 'Automation: when something happens, do these steps.';
-comment on column public.workflows.trigger_config is 'Watched columns, conditions, or a cron expression, by trigger_type.';
-comment on column public.workflows.current_version is 'Version of workflow_steps that new runs take.';
+comment on column public.workflows.trigger_config is
+    'Watched columns, conditions, or a cron expression, by trigger_type.';
+comment on column public.workflows.current_version is
+    'Version of workflow_steps that new runs take.';
 
-create index workflows_trigger_idx on public.workflows (trigger_entity, trigger_type) where is_active;
+create index workflows_trigger_idx on public.workflows (trigger_entity, trigger_type)
+    where is_active;
 
 create trigger workflows_set_updated_at
     before update on public.workflows

@@ -15,7 +15,8 @@ create table public.workflow_steps (
     constraint workflow_steps_pkey primary key (id),
     constraint workflow_steps_workflow_id_fkey
         foreign key (workflow_id) references public.workflows (id) on delete cascade,
-    constraint workflow_steps_workflow_id_version_position_key unique (workflow_id, version, position),
+    constraint workflow_steps_workflow_id_version_position_key
+        unique (workflow_id, version, position),
     constraint workflow_steps_version_positive check (version > 0),
     constraint workflow_steps_type_known check (type in (
         'send_email', 'create_activity', 'update_record', 'assign_owner', 'add_tag', 'remove_tag',
@@ -25,7 +26,8 @@ create table public.workflow_steps (
     constraint workflow_steps_config_object check (jsonb_typeof(config) = 'object')
 );
 
-comment on table public.workflow_steps is 'Steps of each version of a workflow, in order of position. Never changed, only written anew.';
+comment on table public.workflow_steps is
+    'Steps of each version of a workflow, in order of position. Never changed, only written anew.';
 comment on column public.workflow_steps.condition is 'When to do the step; empty means always.';
 
 create trigger workflow_steps_audit

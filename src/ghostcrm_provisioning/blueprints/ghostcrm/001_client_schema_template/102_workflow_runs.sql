@@ -48,8 +48,10 @@ create table public.workflow_runs (
 comment on table public.workflow_runs is 'Executions of workflows.';
 comment on column public.workflow_runs.status is
     'queued → running ⇄ waiting → succeeded or failed; cancelled from anywhere before the end.';
-comment on column public.workflow_runs.owner_id is 'Owner of the record it is about, who may see the run.';
-comment on column public.workflow_runs.depth is 'How many runs set off one another before this one.';
+comment on column public.workflow_runs.owner_id is
+    'Owner of the record it is about, who may see the run.';
+comment on column public.workflow_runs.depth is
+    'How many runs set off one another before this one.';
 comment on column public.workflow_runs.dedup_key is 'The same event twice is one run.';
 comment on column public.workflow_runs.run_at is 'Not before; moved on while waiting.';
 

@@ -25,7 +25,8 @@ create table public.workflow_run_steps (
 comment on table public.workflow_run_steps is 'What became of each step of a run.';
 comment on column public.workflow_run_steps.status is 'skipped: its condition did not hold.';
 
-create index workflow_run_steps_workflow_step_id_idx on public.workflow_run_steps (workflow_step_id);
+create index workflow_run_steps_workflow_step_id_idx on public.workflow_run_steps
+    (workflow_step_id);
 
 create trigger workflow_run_steps_set_updated_at
     before update on public.workflow_run_steps

@@ -12,11 +12,16 @@ create table public.client_settings (
     constraint client_settings_pkey primary key (key),
     constraint client_settings_key_format check (key ~ '^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$'),
     constraint client_settings_category_known
-        check (category in ('company', 'localization', 'sales', 'email', 'appointments', 'billing', 'files', 'security', 'custom'))
+        check (category in (
+            'company', 'localization', 'sales', 'email', 'appointments', 'billing', 'files',
+            'security', 'custom'
+        ))
 );
 
-comment on table public.client_settings is 'How this client wants its CRM: one value for each key, such as billing.payment_terms_days.';
-comment on column public.client_settings.is_secret is 'Seen by owners and admins only; the audit log does not keep the value.';
+comment on table public.client_settings is
+    'How this client wants its CRM: one value for each key, such as billing.payment_terms_days.';
+comment on column public.client_settings.is_secret is
+    'Seen by owners and admins only; the audit log does not keep the value.';
 
 create trigger client_settings_set_updated_at
     before update on public.client_settings

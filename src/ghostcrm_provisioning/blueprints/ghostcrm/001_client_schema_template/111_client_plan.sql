@@ -42,12 +42,16 @@ create table public.client_plan (
     constraint client_plan_max_storage_bytes_positive check (max_storage_bytes > 0)
 );
 
-comment on table public.client_plan is 'What this client has paid for; one row, written by the provisioner.';
+comment on table public.client_plan is
+    'What this client has paid for; one row, written by the provisioner.';
 comment on column public.client_plan.priority is 'Higher is served first.';
 comment on column public.client_plan.max_users is 'Active profiles; null means unlimited.';
-comment on column public.client_plan.max_contacts is 'Contacts that are not deleted; null means unlimited.';
-comment on column public.client_plan.max_storage_bytes is 'Sum of files.size_bytes; null means unlimited.';
-comment on column public.client_plan.features is 'Keys of what is switched on, as in blueprint.toml.';
+comment on column public.client_plan.max_contacts is
+    'Contacts that are not deleted; null means unlimited.';
+comment on column public.client_plan.max_storage_bytes is
+    'Sum of files.size_bytes; null means unlimited.';
+comment on column public.client_plan.features is
+    'Keys of what is switched on, as in blueprint.toml.';
 comment on column public.client_plan.applied_at is 'When the plan last changed.';
 
 create trigger client_plan_audit

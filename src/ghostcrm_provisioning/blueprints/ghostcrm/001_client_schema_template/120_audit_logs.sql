@@ -24,12 +24,17 @@ create table public.audit_logs (
     )
 );
 
-comment on table public.audit_logs is 'Every change of a business record: changed columns only, old and new.';
-comment on column public.audit_logs.record_id is 'Primary key of the row, or of the parent where the key is composite.';
+comment on table public.audit_logs is
+    'Every change of a business record: changed columns only, old and new.';
+comment on column public.audit_logs.record_id is
+    'Primary key of the row, or of the parent where the key is composite.';
 comment on column public.audit_logs.actor_id is
-    'The signed-in user, or null when a service or the provisioner did it. No foreign key: the log outlives everything.';
-comment on column public.audit_logs.actor_role is 'Role claim of the token; without a token, the database login.';
-comment on column public.audit_logs.transaction_id is 'Changes with the same number were made together.';
+    'The signed-in user, or null when a service or the provisioner did it. No foreign key: the '
+    'log outlives everything.';
+comment on column public.audit_logs.actor_role is
+    'Role claim of the token; without a token, the database login.';
+comment on column public.audit_logs.transaction_id is
+    'Changes with the same number were made together.';
 
 create index audit_logs_record_idx on public.audit_logs (table_name, record_id, at desc);
 create index audit_logs_actor_id_idx on public.audit_logs (actor_id, at desc);

@@ -3,7 +3,8 @@
 -- functions that check and write with the rights of the schema's owner. What the API sees are the
 -- thin ones in public, which have no rights of their own.
 
-create or replace function private.may_manage(record_owner_id uuid, record_team_id uuid) returns boolean
+create or replace function private.may_manage(record_owner_id uuid, record_team_id uuid)
+returns boolean
 language sql stable
 set search_path = ''
 as $$
@@ -19,9 +20,11 @@ as $$
 $$;
 
 comment on function private.may_manage(uuid, uuid) is
-    'May the caller look after a record of this owner and team? Admins always, managers in their teams.';
+    'May the caller look after a record of this owner and team? Admins always, managers in their '
+    'teams.';
 
-create or replace function private.set_deleted_at(entity text, record_id uuid, is_deleted boolean) returns void
+create or replace function private.set_deleted_at(entity text, record_id uuid, is_deleted boolean)
+returns void
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -55,15 +58,16 @@ begin
     end case;
     if not found then
         -- The same words whether it does not exist or is not the caller's: existence is not told.
-        raise exception 'no record % in % that you may % ', record_id, entity,
+        raise exception 'no record % in % that you may %', record_id, entity,
             case when is_deleted then 'delete' else 'restore' end
             using errcode = 'insufficient_privilege';
     end if;
 end
 $$;
 
-create or replace function private.assign_record(entity text, record_id uuid, new_owner_id uuid, new_team_id uuid)
-returns void
+create or replace function private.assign_record(
+    entity text, record_id uuid, new_owner_id uuid, new_team_id uuid
+) returns void
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -89,7 +93,8 @@ begin
             from public.deals d where d.id = record_id and d.deleted_at is null for no key update;
         else
             raise exception 'records of % are not assigned by this function', entity
-                using errcode = 'invalid_parameter_value', hint = 'One of: contacts, companies, deals.';
+                using errcode = 'invalid_parameter_value',
+                      hint = 'One of: contacts, companies, deals.';
     end case;
     if not found or not coalesce(
         private.may_manage(record_owner_id, record_team_id)
@@ -106,11 +111,14 @@ begin
 
     case entity
         when 'contacts' then
-            update public.contacts c set owner_id = new_owner_id, team_id = new_team_id where c.id = record_id;
+            update public.contacts c set owner_id = new_owner_id, team_id = new_team_id
+            where c.id = record_id;
         when 'companies' then
-            update public.companies c set owner_id = new_owner_id, team_id = new_team_id where c.id = record_id;
+            update public.companies c set owner_id = new_owner_id, team_id = new_team_id
+            where c.id = record_id;
         when 'deals' then
-            update public.deals d set owner_id = new_owner_id, team_id = new_team_id where d.id = record_id;
+            update public.deals d set owner_id = new_owner_id, team_id = new_team_id
+            where d.id = record_id;
     end case;
 end
 $$;
@@ -149,7 +157,8 @@ as $$
 $$;
 
 comment on function public.delete_record(text, uuid) is
-    'Soft-delete a record of contacts, companies, deals or files. SQLSTATE 42501 if it is not yours to delete.';
+    'Soft-delete a record of contacts, companies, deals or files. SQLSTATE 42501 if it is not '
+    'yours to delete.';
 comment on function public.restore_record(text, uuid) is
     'Bring a soft-deleted record back. SQLSTATE 42501 if it is not yours to restore.';
 comment on function public.assign_record(text, uuid, uuid, uuid) is

@@ -1,7 +1,8 @@
 -- Roles and deactivation of people. Columns that decide about access are not in anybody's column
 -- grants; these functions are the only way, and they never let a caller rise.
 
-create or replace function private.check_may_change_profile(profile_id uuid, new_role_key text) returns void
+create or replace function private.check_may_change_profile(profile_id uuid, new_role_key text)
+returns void
 language plpgsql stable security definer
 set search_path = ''
 as $$
@@ -10,10 +11,12 @@ declare
     current_role_key text := (select p.role_key from public.profiles p where p.id = profile_id);
 begin
     if my_role is null or my_role not in ('owner', 'admin') or current_role_key is null then
-        raise exception 'you may not change profile %', profile_id using errcode = 'insufficient_privilege';
+        raise exception 'you may not change profile %', profile_id
+            using errcode = 'insufficient_privilege';
     end if;
     if my_role <> 'owner' and 'owner' in (current_role_key, new_role_key) then
-        raise exception 'only an owner makes or unmakes an owner' using errcode = 'insufficient_privilege';
+        raise exception 'only an owner makes or unmakes an owner'
+            using errcode = 'insufficient_privilege';
     end if;
 end
 $$;
@@ -65,11 +68,14 @@ as $$
 $$;
 
 comment on function public.set_profile_role(uuid, text) is
-    'Give somebody another role. Admins and owners; only an owner makes or unmakes an owner; the last one stays.';
+    'Give somebody another role. Admins and owners; only an owner makes or unmakes an owner; the '
+    'last one stays.';
 comment on function public.set_profile_active(uuid, boolean) is
     'Let somebody in or shut them out at once, whatever tokens they hold. Admins and owners.';
 
-revoke all on function public.set_profile_role(uuid, text), public.set_profile_active(uuid, boolean)
+revoke all on function
+    public.set_profile_role(uuid, text), public.set_profile_active(uuid, boolean)
     from public, anon, authenticated, service_role;
-grant execute on function public.set_profile_role(uuid, text), public.set_profile_active(uuid, boolean)
+grant execute on function
+    public.set_profile_role(uuid, text), public.set_profile_active(uuid, boolean)
     to authenticated;

@@ -41,7 +41,10 @@ begin
     returning s.last_number into counter;
 
     update public.invoices i
-    set number = format('%s-%s-%s', draft.series, to_char(issue_date, 'YYYY'), lpad(counter::text, greatest(5, length(counter::text)), '0')),
+    set number = concat_ws(
+            '-', draft.series, to_char(issue_date, 'YYYY'),
+            lpad(counter::text, greatest(5, length(counter::text)), '0')
+        ),
         status = case when draft.total_minor = 0 then 'paid' else 'sent' end,
         paid_at = case when draft.total_minor = 0 then now() end,
         issued_on = issue_date,
@@ -131,11 +134,15 @@ as $$
 $$;
 
 comment on function public.issue_invoice(uuid) is
-    'Give a draft its number and date and make it final. Answers the number; asked again, the same one.';
-comment on function public.void_invoice(uuid) is 'Take an unpaid issued invoice back; its number stays used.';
+    'Give a draft its number and date and make it final. Answers the number; asked again, the '
+    'same one.';
+comment on function public.void_invoice(uuid) is
+    'Take an unpaid issued invoice back; its number stays used.';
 comment on function public.reverse_payment(uuid) is 'Undo a payment: what it paid is open again.';
 
-revoke all on function public.issue_invoice(uuid), public.void_invoice(uuid), public.reverse_payment(uuid)
+revoke all on function
+    public.issue_invoice(uuid), public.void_invoice(uuid), public.reverse_payment(uuid)
     from public, anon, authenticated, service_role;
-grant execute on function public.issue_invoice(uuid), public.void_invoice(uuid), public.reverse_payment(uuid)
+grant execute on function
+    public.issue_invoice(uuid), public.void_invoice(uuid), public.reverse_payment(uuid)
     to authenticated;

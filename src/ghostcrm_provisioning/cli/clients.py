@@ -1,0 +1,229 @@
+"""``ghostcrm clients``: look at clients, ask why one is not ready, connect to one."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from ghostcrm_provisioning.cli.output import Json, duration, out, print_json
+from ghostcrm_provisioning.cli.progress import RunProgress
+from ghostcrm_provisioning.cli.provision import describe, report
+from ghostcrm_provisioning.cli.session import find_client_id, run_with_installation
+from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
+from ghostcrm_provisioning.clients.client import CLIENTS
+from ghostcrm_provisioning.clients.documents import client_row_document
+from ghostcrm_provisioning.clients.run import list_steps
+from ghostcrm_provisioning.connecting import connect_to
+from ghostcrm_provisioning.errors import InvalidInput
+from ghostcrm_provisioning.explanation import explain as explain_client
+from ghostcrm_provisioning.following import follow
+from ghostcrm_provisioning.registrar import Accepted
+from ghostcrm_provisioning.wiring import Installation
+
+app = typer.Typer(
+    no_args_is_help=True, help="Look at clients, ask why one is not ready, connect to one."
+)
+
+ClientId = Annotated[
+    str, typer.Argument(metavar="ID", help="The client's id, or its first characters.")
+]
+_COLOURS = {"ready": "green", "failed": "red", "provisioning": "cyan", "registered": "cyan"}
+
+
+@app.command("list")
+def list_clients(
+    status: Annotated[
+        str | None, typer.Option(help="Only those: registered, provisioning, ready or failed.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
+    after: Annotated[
+        str | None, typer.Option(help="Go on after the client with this id (nextCursor).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List clients, newest first."""
+
+    async def work(installation: Installation) -> None:
+        if status is not None and status not in _COLOURS:
+            raise InvalidInput(f"There is no status {status!r}; there are: {', '.join(_COLOURS)}.")
+        before: tuple[datetime | None, Any] = (None, None)
+        if after is not None:
+            client, _, _ = await describe(installation, await find_client_id(installation, after))
+            before = (client.created_at, client.id)
+        rows = await installation.control.fetch_all(
+            CLIENTS["list_clients"],
+            status=status,
+            before_created_at=before[0],
+            before_id=before[1],
+            limit=limit + 1,
+        )
+        has_more = len(rows) > limit
+        rows = rows[:limit]
+        cursor = str(rows[-1]["id"]) if has_more else None
+        if as_json:
+            data = [client_row_document(row) for row in rows]
+            print_json({"data": data, "nextCursor": cursor, "hasMore": has_more})
+            return
+        _print_rows(rows, status)
+        if cursor:
+            out.print(f"[dim]More: ghostcrm clients list --after {cursor}[/]")
+
+    run_with_installation(work, as_json=as_json)
+
+
+def _print_rows(rows: list[dict[str, Any]], status: str | None) -> None:
+    if not rows:
+        out.print(
+            f"No client is {status}."
+            if status
+            else 'No clients yet. Register one: ghostcrm provision "ACME Corp" --admin-email admin@acme.com'
+        )
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("ID", "Name", "Status", "Plan", "Admin", "Time to ready"):
+        table.add_column(
+            title, no_wrap=title == "ID", justify="right" if "Time" in title else "left"
+        )
+    for row in rows:
+        took = None
+        if row["ready_at"] is not None:
+            took = (row["ready_at"] - row["created_at"]).total_seconds() * 1000
+        table.add_row(
+            str(row["id"]),
+            escape(row["name"]),
+            f"[{_COLOURS[row['status']]}]{row['status']}[/]",
+            row["plan"],
+            escape(row["admin_email"]),
+            duration(took),
+        )
+    out.print(table)
+
+
+@app.command("show")
+def show(client_id: ClientId, as_json: Json = False) -> None:
+    """Show one client with the steps of its latest run."""
+
+    async def work(installation: Installation) -> None:
+        client, run, document = await describe(
+            installation, await find_client_id(installation, client_id)
+        )
+        if as_json:
+            print_json(document)
+            return
+        colour = _COLOURS[client.status]
+        out.print(f"[bold]{escape(client.name)}[/]  [{colour}]{client.status}[/]")
+        table = Table.grid(padding=(0, 2))
+        for title, value in (
+            ("Id", str(client.id)),
+            ("Plan", client.plan),
+            ("Admin", client.admin_email),
+            ("Database", f"{client.database_name} on {client.server_name} ({client.provider})"),
+            ("Blueprint", client.blueprint),
+            ("Registered", f"{client.created_at:%Y-%m-%d %H:%M:%S} UTC"),
+            ("Ready after", duration(run.duration_ms) if client.status == "ready" else "–"),
+        ):
+            table.add_row(f"[dim]{title}[/]", escape(value))
+        out.print(table)
+        out.print()
+        with RunProgress() as progress:
+            async with installation.control.connection() as connection:
+                progress(run, await list_steps(connection, run.id))
+
+    run_with_installation(work, as_json=as_json)
+
+
+@app.command("explain")
+def explain(client_id: ClientId, as_json: Json = False) -> None:
+    """Say why a client is not ready: what, since when, and what to do."""
+
+    async def work(installation: Installation) -> None:
+        explanation = await explain_client(
+            installation.control,
+            await find_client_id(installation, client_id),
+            lease_seconds=installation.settings.lease_seconds,
+            max_attempts=installation.settings.max_attempts,
+        )
+        if as_json:
+            print_json(explanation.as_document())
+            return
+        out.print(f"[bold]{escape(explanation.sentence)}[/]")
+        table = Table.grid(padding=(0, 2))
+        since = f"{explanation.since:%Y-%m-%d %H:%M:%S} UTC" if explanation.since else None
+        step = None
+        if explanation.step is not None:
+            step = (
+                f"{explanation.step_number} of {explanation.steps} ({explanation.step}), "
+                f"attempt {explanation.attempt} of {explanation.max_attempts}"
+            )
+        for title, value in (
+            ("Step", step),
+            ("Cause", explanation.cause and f"{explanation.cause} ({explanation.code})"),
+            ("Since", since),
+            ("Fix", explanation.fix),
+            ("Then", explanation.then),
+        ):
+            if value:
+                table.add_row(f"[dim]{title}[/]", escape(value))
+        out.print(table)
+
+    run_with_installation(work, as_json=as_json)
+
+
+@app.command("connect")
+def connect(
+    client_id: ClientId,
+    role: Annotated[
+        str,
+        typer.Option(
+            help="; ".join(f"{role.key}: {role.purpose}" for role in LOGIN_ROLES) + ".",
+        ),
+    ] = "app",
+    as_json: Json = False,
+) -> None:
+    """Print how to connect to a client's database. The output holds secrets; its use is audited."""
+
+    async def work(installation: Installation) -> None:
+        connection = await connect_to(
+            installation,
+            await find_client_id(installation, client_id),
+            role=role,
+            requested_by="cli",
+        )
+        if as_json:
+            print_json(connection.as_document())
+            return
+        out.print(f"[dim]Database URL[/]      {escape(connection.database_url)}")
+        out.print(f"[dim]anon key[/]          {connection.anon_key}")
+        out.print(f"[dim]service role key[/]  {connection.service_role_key}")
+        out.print(f"\npsql {escape(shlex.quote(connection.database_url))}")
+
+    run_with_installation(work, as_json=as_json)
+
+
+@app.command("retry")
+def retry(
+    client_id: ClientId,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return at once.")] = False,
+    timeout: Annotated[
+        float, typer.Option(help="Stop watching after so many seconds; it goes on.")
+    ] = 600.0,
+    as_json: Json = False,
+) -> None:
+    """Have a failed client go on where it stopped."""
+
+    async def work(installation: Installation) -> int:
+        found = await find_client_id(installation, client_id)
+        run = await installation.registrar.retry(found, requested_by="cli")
+        if not no_wait:
+            with RunProgress() as progress:
+                await follow(installation, run.id, timeout_seconds=timeout, on_change=progress)
+        accepted = Accepted(found, run.id, created=True)
+        return await report(installation, accepted, as_json=as_json, waited=not no_wait)
+
+    run_with_installation(work, as_json=as_json)

@@ -1,0 +1,60 @@
+"""The command ``ghostcrm``."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from ghostcrm_provisioning.cli import clients, postgres, queue
+from ghostcrm_provisioning.cli.demo import demo
+from ghostcrm_provisioning.cli.doctor import doctor
+from ghostcrm_provisioning.cli.provision import provision
+from ghostcrm_provisioning.cli.worker import up, worker
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="A company registers; moments later it has its own Supabase-compatible PostgreSQL database "
+    "with the complete CRM in it.",
+    epilog="Settings are environment variables: docs/reference/settings.md. Begin with: ghostcrm demo",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ghostcrm {version('ghostcrm-provisioning')}")
+        raise typer.Exit
+
+
+@app.callback()
+def ghostcrm(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Client databases for GhostCRM."""
+
+
+app.command("provision")(provision)
+app.add_typer(clients.app, name="clients")
+app.add_typer(queue.app, name="queue")
+app.command("worker")(worker)
+app.command("up")(up)
+app.command("demo")(demo)
+app.command("doctor")(doctor)
+app.add_typer(postgres.app, name="postgres")
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""``ghostcrm provision``: register a company and watch its database come into being."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.markup import escape
+
+from ghostcrm_provisioning.cli.output import Json, duration, out, print_json, say
+from ghostcrm_provisioning.cli.progress import RunProgress
+from ghostcrm_provisioning.cli.session import read_password, run_with_installation
+from ghostcrm_provisioning.clients.client import Client, find_client
+from ghostcrm_provisioning.clients.documents import client_document
+from ghostcrm_provisioning.clients.run import RUNS, Run, find_latest_run, list_steps
+from ghostcrm_provisioning.following import follow
+from ghostcrm_provisioning.registrar import Accepted
+from ghostcrm_provisioning.registration_form import checked_form
+from ghostcrm_provisioning.wiring import Installation
+
+
+def provision(
+    name: Annotated[str, typer.Argument(help="The company's name.")],
+    admin_email: Annotated[str, typer.Option(help="Email of the company's first user, its owner.")],
+    plan: Annotated[str, typer.Option(help="starter, professional or enterprise.")] = "starter",
+    password_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--password-stdin",
+            help="Read the admin's password (8 to 72 bytes) from stdin. Without it, a temporary one "
+            "is made and shown once.",
+        ),
+    ] = False,
+    client_id: Annotated[
+        str | None,
+        typer.Option("--id", help="The client's id (UUID), when you choose it yourself."),
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(help="Repeating a registration with the same key gives the same client."),
+    ] = None,
+    blueprint: Annotated[
+        str | None,
+        typer.Option(help="A shipped blueprint's name, or a folder. Default: GHOSTCRM_BLUEPRINT."),
+    ] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Return as soon as the registration is accepted.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(help="Stop watching after so many seconds; provisioning goes on.")
+    ] = 600.0,
+    as_json: Json = False,
+) -> None:
+    """Register a company and give it its own database.
+
+    Works by itself: starts the embedded PostgreSQL, and does the work in this process when no
+    worker is running. Repeating the same registration gives the same client.
+
+    \b
+    Example:
+      ghostcrm provision "ACME Corp" --admin-email admin@acme.com --plan professional
+    """
+    password = read_password() if password_stdin else None
+
+    async def work(installation: Installation) -> int:
+        form = checked_form(
+            company_name=name,
+            admin_email=admin_email,
+            plan=plan,
+            blueprint=blueprint or installation.settings.blueprint,
+            admin_password=password,
+            client_id=client_id,
+            idempotency_key=idempotency_key,
+        )
+        accepted = await installation.registrar.register(form, registered_by="cli")
+        if no_wait:
+            await _say_who_works(installation)
+        else:
+            with RunProgress() as progress:
+                await follow(
+                    installation, accepted.run_id, timeout_seconds=timeout, on_change=progress
+                )
+        return await report(installation, accepted, as_json=as_json, waited=not no_wait)
+
+    run_with_installation(work, as_json=as_json)
+
+
+async def report(
+    installation: Installation, accepted: Accepted, *, as_json: bool, waited: bool
+) -> int:
+    """Print what came of a registration; returns the exit code."""
+    client, run, document = await describe(installation, accepted.client_id)
+    if accepted.temporary_password is not None:
+        document["admin"]["temporaryPassword"] = accepted.temporary_password
+    if as_json:
+        print_json(document)
+    else:
+        _print_outcome(client, run, accepted)
+    if waited:
+        return 0 if client.status == "ready" else 1
+    return 0
+
+
+async def describe(
+    installation: Installation, client_id: UUID
+) -> tuple[Client, Run, dict[str, Any]]:
+    """A client, its latest run, and the document of both."""
+    async with installation.control.connection() as connection:
+        client = await find_client(connection, client_id)
+        run = await find_latest_run(connection, client_id)
+        steps = await list_steps(connection, run.id)
+    return client, run, client_document(client, run, steps)
+
+
+def _print_outcome(client: Client, run: Run, accepted: Accepted) -> None:
+    name = f"[bold]{escape(client.name)}[/]"
+    if client.status == "ready":
+        took = f" in {duration(run.duration_ms)}" if accepted.created else " (it was already)"
+        out.print(f"{name} is ready{took}.")
+    elif run.status == "failed":
+        error = run.error or {}
+        out.print(f"{name} is [red]not ready[/]: {escape(str(error.get('message')))}")
+        out.print(f"Next: {escape(str(error.get('nextStep')))}")
+    else:
+        out.print(f"{name} is accepted; its status is {client.status}.")
+    if accepted.temporary_password is not None:
+        out.print(
+            f"Admin {escape(client.admin_email)}, temporary password "
+            f"[bold]{escape(accepted.temporary_password)}[/] (shown this once; to be changed)"
+        )
+    verb = "connect" if client.status == "ready" else "explain"
+    out.print(f"[dim]Next: ghostcrm clients {verb} {client.id}[/]")
+
+
+async def _say_who_works(installation: Installation) -> None:
+    row = await installation.control.fetch_one(
+        RUNS["count_alive_workers"], lease_seconds=installation.settings.lease_seconds
+    )
+    if not row or not row["any_kind"]:
+        say(
+            "[yellow]No workers are running.[/] Nothing will be provisioned until one starts: ghostcrm up"
+        )

@@ -1,0 +1,104 @@
+"""Clients, runs and the queue as the JSON documents that the CLI and the API answer with.
+
+The shapes are a contract: scripts rely on them. No document holds a secret.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ghostcrm_provisioning.clients.client import Client
+from ghostcrm_provisioning.clients.run import Run, RunStep
+
+
+def instant(moment: datetime | None) -> str | None:
+    """ISO 8601 in UTC, to the millisecond."""
+    if moment is None:
+        return None
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def whole_ms(duration: float | None) -> int | None:
+    return None if duration is None else round(duration)
+
+
+def step_document(step: RunStep) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "name": step.name,
+        "status": step.status,
+        "attempt": step.attempt,
+        "durationMs": whole_ms(step.duration_ms),
+    }
+    if step.observation is not None:
+        document["observation"] = step.observation
+    if step.error is not None:
+        document["error"] = step.error
+    return document
+
+
+def client_document(client: Client, run: Run, steps: list[RunStep]) -> dict[str, Any]:
+    """One client with its latest run: the answer of ``ghostcrm provision`` and ``clients show``."""
+    document: dict[str, Any] = {
+        "id": str(client.id),
+        "name": client.name,
+        "plan": client.plan,
+        "status": client.status,
+        "database": {
+            "id": str(client.database_id),
+            "provider": client.provider,
+            "name": client.database_name,
+            "server": client.server_name,
+            "status": client.database_status,
+        },
+        "admin": {
+            "email": client.admin_email,
+            "userId": str(client.admin_user_id),
+            "mustChangePassword": client.admin_must_change_password,
+        },
+        "durationMs": whole_ms(run.duration_ms),
+        "steps": [step_document(step) for step in steps],
+        "blueprint": client.blueprint,
+        "runId": str(run.id),
+        "createdAt": instant(client.created_at),
+        "readyAt": instant(client.ready_at),
+    }
+    if run.error is not None:
+        document["error"] = run.error
+    return document
+
+
+def client_row_document(row: dict[str, Any]) -> dict[str, Any]:
+    """One client in a list."""
+    return {
+        "id": str(row["id"]),
+        "name": row["name"],
+        "plan": row["plan"],
+        "status": row["status"],
+        "adminEmail": row["admin_email"],
+        "database": {
+            "provider": row["provider"],
+            "name": row["database_name"],
+            "server": row["server_name"],
+        },
+        "createdAt": instant(row["created_at"]),
+        "readyAt": instant(row["ready_at"]),
+    }
+
+
+def current_operation_document(row: dict[str, Any]) -> dict[str, Any]:
+    """One operation that is being worked on, or waits for its next attempt."""
+    return {
+        "runId": str(row["run_id"]),
+        "clientId": str(row["client_id"]),
+        "clientName": row["client_name"],
+        "kind": row["kind"],
+        "status": row["status"],
+        "step": row["step"],
+        "attempt": row["attempt"],
+        "startedAt": instant(row["started_at"]),
+        "nextAttemptAt": instant(row["next_attempt_at"]),
+        "worker": None
+        if row["worker_host"] is None
+        else f"{row['worker_host']}:{row['worker_process_id']}",
+    }

@@ -1,0 +1,73 @@
+"""How to connect to a client's database, with which login; every answer is audited."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
+from ghostcrm_provisioning.clients.client import CLIENTS, find_client
+from ghostcrm_provisioning.errors import ClientNotReady, InvalidInput
+from ghostcrm_provisioning.providers.provider import Login
+from ghostcrm_provisioning.provisioning.work import open_secrets
+from ghostcrm_provisioning.wiring import Installation
+
+
+@dataclass(frozen=True)
+class ClientConnection:
+    """Everything that an application needs to use a client's database. All of it is secret."""
+
+    database_url: str = field(repr=False)
+    anon_key: str = field(repr=False)
+    service_role_key: str = field(repr=False)
+    supabase_url: str | None = None
+
+    def as_document(self) -> dict[str, Any]:
+        document = {
+            "databaseUrl": self.database_url,
+            "anonKey": self.anon_key,
+            "serviceRoleKey": self.service_role_key,
+        }
+        if self.supabase_url is not None:
+            document["supabaseUrl"] = self.supabase_url
+        return document
+
+
+async def connect_to(
+    installation: Installation, client_id: UUID, *, role: str, requested_by: str
+) -> ClientConnection:
+    """The connection of a ready client as ``role`` (app, service, auth or owner).
+
+    Raises:
+        InvalidInput: there is no such role.
+        NotFound: there is no such client.
+        ClientNotReady: its isolation is not proven yet, so nobody is let in.
+    """
+    keys = [login.key for login in LOGIN_ROLES]
+    if role not in keys:
+        raise InvalidInput(f"There is no role {role!r}; there are: {', '.join(keys)}.")
+    async with installation.control.connection() as connection:
+        client = await find_client(connection, client_id)
+    if client.status != "ready":
+        raise ClientNotReady(
+            f"{client.name} is {client.status}, so nobody can connect to it yet.",
+            next_step=f"Ask why with `ghostcrm clients explain {client.id}`.",
+        )
+    credentials, _ = await open_secrets(installation.control, installation.sealer, client)
+    provider = await installation.providers.of_server(client.server_id)
+    login = Login(role, credentials.passwords[role])
+    await installation.control.execute(
+        CLIENTS["record_audit"],
+        actor=requested_by,
+        action="client.connected",
+        client_id=client.id,
+        details=Jsonb({"role": role}),
+    )
+    return ClientConnection(
+        database_url=provider.login_url(client.database_name, login),
+        anon_key=credentials.anon_key,
+        service_role_key=credentials.service_role_key,
+    )

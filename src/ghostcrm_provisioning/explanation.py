@@ -1,0 +1,195 @@
+"""Answers the question “why is this client not ready?”: what, since when, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from ghostcrm_provisioning.clients.client import Client, find_client
+from ghostcrm_provisioning.clients.documents import instant
+from ghostcrm_provisioning.clients.run import RUNS, Run, RunStep, find_latest_run, list_steps
+from ghostcrm_provisioning.control_database.database import ControlDatabase
+from ghostcrm_provisioning.provisioning.client_database_provisioner import WORKFLOWS
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One sentence, then its parts. ``fix`` and ``then`` are what the reader can do."""
+
+    client_id: UUID
+    client_name: str
+    status: str
+    sentence: str
+    step: str | None = None
+    step_number: int | None = None
+    steps: int | None = None
+    attempt: int | None = None
+    max_attempts: int | None = None
+    cause: str | None = None
+    code: str | None = None
+    since: datetime | None = None
+    next_attempt_at: datetime | None = None
+    fix: str | None = None
+    then: str | None = None
+
+    def as_document(self) -> dict[str, Any]:
+        return {
+            "clientId": str(self.client_id),
+            "clientName": self.client_name,
+            "status": self.status,
+            "ready": self.status == "ready",
+            "sentence": self.sentence,
+            "step": self.step,
+            "stepNumber": self.step_number,
+            "steps": self.steps,
+            "attempt": self.attempt,
+            "maxAttempts": self.max_attempts,
+            "cause": self.cause,
+            "code": self.code,
+            "since": instant(self.since),
+            "nextAttemptAt": instant(self.next_attempt_at),
+            "fix": self.fix,
+            "then": self.then,
+        }
+
+
+@dataclass(frozen=True)
+class _Facts:
+    client: Client
+    run: Run
+    steps: list[RunStep]
+    standing_workers: int
+    any_workers: int
+    ahead: int
+    max_attempts: int
+
+
+async def explain(
+    control: ControlDatabase, client_id: UUID, *, lease_seconds: float, max_attempts: int
+) -> Explanation:
+    """Raises NotFound when there is no such client."""
+    async with control.transaction() as connection:
+        await connection.execute("set transaction isolation level repeatable read, read only")
+        client = await find_client(connection, client_id)
+        run = await find_latest_run(connection, client_id)
+        steps = await list_steps(connection, run.id)
+        workers = await (
+            await connection.execute(RUNS["count_alive_workers"], {"lease_seconds": lease_seconds})
+        ).fetchone() or {"standing": 0, "any_kind": 0}
+        ahead = await (
+            await connection.execute(RUNS["ahead_in_queue"], {"run_id": run.id})
+        ).fetchone() or {"ahead": 0}
+    return _explain(
+        _Facts(
+            client,
+            run,
+            steps,
+            workers["standing"],
+            workers["any_kind"],
+            ahead["ahead"],
+            max_attempts,
+        )
+    )
+
+
+def _explain(facts: _Facts) -> Explanation:
+    client, run = facts.client, facts.run
+    if client.status == "ready":
+        return Explanation(
+            client.id,
+            client.name,
+            client.status,
+            f"{client.name} is ready.",
+            since=client.ready_at,
+            then=f"ghostcrm clients connect {client.id}",
+        )
+    if run.status == "queued":
+        return _explain_queued(facts)
+    workflow = WORKFLOWS[run.kind]
+    step = next((step for step in facts.steps if step.status != "done"), None)
+    title = workflow.title_of(step.name).lower() if step else workflow.title.lower()
+    error = run.error or (step.error if step else None) or {}
+    parts: dict[str, Any] = {
+        "step": step.name if step else None,
+        "step_number": step.position if step else None,
+        "steps": len(facts.steps),
+        "attempt": step.attempt if step else None,
+        "max_attempts": facts.max_attempts,
+        "cause": error.get("message"),
+        "code": error.get("code"),
+        "since": step.started_at if step else run.started_at,
+        "next_attempt_at": run.next_attempt_at,
+    }
+    if run.status == "failed":
+        return Explanation(
+            client.id,
+            client.name,
+            client.status,
+            f"{client.name} is not ready: it failed at “{title}”: {_lower_first(error.get('message'))}",
+            **parts | {"since": run.finished_at},
+            fix=error.get("nextStep"),
+            then=f"ghostcrm clients retry {client.id}",
+        )
+    if run.status == "waiting":
+        seconds = (
+            max(0, round((run.next_attempt_at - datetime.now(UTC)).total_seconds()))
+            if (run.next_attempt_at)
+            else 0
+        )
+        return Explanation(
+            client.id,
+            client.name,
+            client.status,
+            f"{client.name} is not ready: “{title}” is tried again in {seconds} s "
+            f"(attempt {step.attempt if step else 1} of {facts.max_attempts}).",
+            **parts,
+            fix=error.get("nextStep"),
+            then="Nothing; it goes on by itself."
+            if facts.any_workers
+            else "Start a worker: ghostcrm up",
+        )
+    return Explanation(
+        client.id,
+        client.name,
+        client.status,
+        f"{client.name} is being provisioned: “{title}” is running."
+        if facts.any_workers
+        else f"{client.name} is not ready: its worker died at “{title}”, and no other is running.",
+        **parts,
+        then="Nothing; it goes on by itself."
+        if facts.any_workers
+        else "Start a worker: ghostcrm up",
+    )
+
+
+def _explain_queued(facts: _Facts) -> Explanation:
+    client = facts.client
+    if facts.any_workers:
+        others = "it is next" if not facts.ahead else f"{facts.ahead} before it"
+        sentence = f"{client.name} is waiting for a worker: all are busy, {others}."
+        then = "Nothing; it starts by itself."
+    else:
+        sentence = (
+            f"{client.name} is not ready: no workers are running. Nothing will be provisioned until "
+            "one starts."
+        )
+        then = "ghostcrm up"
+    return Explanation(
+        client.id,
+        client.name,
+        client.status,
+        sentence,
+        steps=len(facts.steps),
+        cause=None if facts.any_workers else "No workers are running.",
+        code=None if facts.any_workers else "no_workers",
+        since=facts.run.created_at,
+        then=then,
+    )
+
+
+def _lower_first(sentence: str | None) -> str:
+    if not sentence:
+        return "no reason was recorded."
+    return sentence if sentence.endswith((".", ")")) else f"{sentence}."

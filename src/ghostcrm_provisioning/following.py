@@ -1,0 +1,108 @@
+"""Follows a run until it ends, and lends a hand when nobody else works."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from time import monotonic
+from uuid import UUID
+
+from psycopg import AsyncConnection
+
+from ghostcrm_provisioning.clients.run import RUNS, Run, RunStep, find_run, list_steps
+from ghostcrm_provisioning.control_database.database import connection_options
+from ghostcrm_provisioning.errors import StillRunning
+from ghostcrm_provisioning.postgres_errors import translating
+from ghostcrm_provisioning.wiring import Installation
+
+OnChange = Callable[[Run, list[RunStep]], None]
+
+# How often to look even when nothing was announced: times tick on, an announcement may be lost.
+_LONGEST_SILENCE_SECONDS = 0.5
+
+
+async def follow(
+    installation: Installation,
+    run_id: UUID,
+    *,
+    timeout_seconds: float | None = None,
+    on_change: OnChange | None = None,
+) -> Run:
+    """Wait until the run has ended.
+
+    When no standing worker is alive (or the last one dies meanwhile), the work is done by a worker
+    inside this process, which leaves when the run has ended.
+
+    Raises:
+        StillRunning: it has not ended within ``timeout_seconds``; it goes on.
+    """
+    until = None if timeout_seconds is None else monotonic() + timeout_seconds
+    async with (
+        _announcements(installation) as wait_for_announcement,
+        _helper(installation) as help_out,
+    ):
+        while True:
+            async with installation.control.connection() as connection:
+                run = await find_run(connection, run_id)
+                steps = await list_steps(connection, run_id)
+            if on_change is not None:
+                on_change(run, steps)
+            if run.is_finished:
+                return run
+            if until is not None and monotonic() > until:
+                raise StillRunning(
+                    f"It has not ended within {timeout_seconds:g} s; it goes on.",
+                    next_step=f"Follow it with `ghostcrm clients explain {run.client_id}`.",
+                )
+            await help_out()
+            await wait_for_announcement()
+
+
+@asynccontextmanager
+async def _announcements(
+    installation: Installation,
+) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    with translating("the control database"):
+        connection = await AsyncConnection.connect(
+            connection_options(installation.control.url, application_name="ghostcrm follow"),
+            autocommit=True,
+        )
+        async with connection:
+            await connection.execute("listen ghostcrm_runs")
+
+            async def wait() -> None:
+                async for _ in connection.notifies(timeout=_LONGEST_SILENCE_SECONDS, stop_after=1):
+                    pass
+
+            yield wait
+
+
+@asynccontextmanager
+async def _helper(installation: Installation) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Yields a function that sees to it that somebody works."""
+    worker = installation.make_worker(standing=False)
+    task: asyncio.Task[None] | None = None
+    looked_at = 0.0
+
+    async def help_out() -> None:
+        nonlocal task, looked_at
+        if task is not None:
+            if task.done():
+                task.result()
+            return
+        if monotonic() - looked_at < 1.0:
+            return
+        looked_at = monotonic()
+        row = await installation.control.fetch_one(
+            RUNS["count_alive_workers"], lease_seconds=installation.settings.lease_seconds
+        )
+        if not row or not row["standing"]:
+            task = asyncio.create_task(worker.run())
+
+    try:
+        yield help_out
+    finally:
+        if task is not None:
+            worker.stop()
+            await task
