@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
+from ghostcrm_provisioning.client_database.roles import APPLICATION, LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import CLIENTS, find_client
 from ghostcrm_provisioning.errors import ClientNotReady, InvalidInput
 from ghostcrm_provisioning.providers.provider import Login
@@ -59,6 +59,8 @@ async def connect_to(
     credentials, _ = await open_secrets(installation.control, installation.sealer, client)
     provider = await installation.providers.of_server(client.server_id)
     login = Login(role, credentials.passwords[role])
+    if role != APPLICATION:
+        await provider.enable_login(client.database_name, login)
     await installation.control.execute(
         CLIENTS["record_audit"],
         actor=requested_by,

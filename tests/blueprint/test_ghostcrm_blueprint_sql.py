@@ -612,6 +612,69 @@ def test_an_issued_invoice_cannot_be_changed_overpaid_or_deleted(crm: Crm) -> No
         assert crm.one("select status from public.invoices") == "void"
 
 
+def test_at_once_numbers_follow_each_other_and_a_payment_is_spent_once(
+    server: TypeOfServer, own_database: str
+) -> None:
+    owner, sessions = uuid.uuid4(), 4
+    claims = json.dumps({"sub": str(owner), "role": "authenticated"})
+    with server.connect(own_database, "blueprint_admin") as connection:
+        connection.execute("set role ghostcrm_client_owner")
+        create_user(connection, owner, "owner")
+        create_profile(connection, owner, "owner")
+        invoices = [
+            row[0]
+            for row in connection.execute(
+                """
+                with contact as (
+                    insert into public.contacts (last_name) values ('Lovelace') returning id
+                )
+                insert into public.invoices (contact_id, currency)
+                select id, 'EUR' from contact cross join generate_series(1, %s) returning id
+                """,
+                [sessions],
+            )
+        ]
+        connection.execute(
+            "insert into public.invoice_items (invoice_id, description, unit_price_minor)"
+            " select i.id, 'Work', 100 from public.invoices i"
+        )
+        payment = connection.execute(
+            "insert into public.payments (amount_minor, currency) values (250, 'EUR') returning id"
+        ).fetchone()
+    assert payment is not None
+    everybody_is_there = threading.Barrier(sessions, timeout=20)
+    refused: list[psycopg.Error] = []
+
+    def bill(invoice: uuid.UUID) -> None:
+        with server.connect(own_database, "blueprint_admin") as connection:
+            connection.execute("set role authenticated")
+            connection.execute("select set_config('request.jwt.claims', %s, false)", [claims])
+            everybody_is_there.wait()
+            connection.execute("select public.issue_invoice(%s)", [invoice])
+            try:
+                connection.execute(
+                    "insert into public.payment_allocations"
+                    " (payment_id, invoice_id, currency, amount_minor) values (%s, %s, 'EUR', 100)",
+                    [payment[0], invoice],
+                )
+            except CheckViolation as error:
+                refused.append(error)
+
+    threads = [threading.Thread(target=bill, args=[invoice]) for invoice in invoices]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with server.connect(own_database) as connection:
+        rows = connection.execute("select right(number, 5), paid_minor from public.invoices")
+        numbers, paid = zip(*rows.fetchall(), strict=True)
+        allocated = connection.execute("select allocated_minor from public.payments").fetchone()
+    assert sorted(numbers) == ["00001", "00002", "00003", "00004"]
+    assert sorted(paid) == [0, 0, 100, 100]
+    assert allocated == (200,)
+    assert len(refused) == 2
+
+
 def test_a_stranger_and_a_deactivated_colleague_see_no_row_of_any_table(
     crm: Crm, catalog: Catalog
 ) -> None:

@@ -78,7 +78,7 @@ async def create_admin_user(connection: Connection, admin: AdminUser, password_h
     }
     keeps_profiles = await _keeps_profiles(connection)
     try:
-        async with connection.transaction():
+        async with connection.pipeline(), connection.transaction():
             await _become(connection, AUTH_ROLE)
             await connection.execute(ADMIN_USER["insert_user"], parameters)
             await connection.execute(ADMIN_USER["insert_identity"], parameters)

@@ -38,18 +38,17 @@ class Installed:
 
 async def observe_installation(connection: Connection) -> Installed | None:
     """What is installed, or None where nothing of ours is."""
-    row = await (await connection.execute(INSTALL["has_stamp"])).fetchone()
-    if row is None or not row["holds"]:
+    try:
+        row = await (await connection.execute(INSTALL["observe_installation"])).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         return None
-    stamp = await (await connection.execute(INSTALL["read_stamp"])).fetchone()
-    versions = await (await connection.execute(INSTALL["applied_versions"])).fetchall()
-    if stamp is None:
+    if row is None:
         return None
     return Installed(
-        stamp["database_id"],
-        stamp["blueprint"],
-        stamp["blueprint_fingerprint"],
-        frozenset(version["version"] for version in versions),
+        row["database_id"],
+        row["blueprint"],
+        row["blueprint_fingerprint"],
+        frozenset(row["versions"]),
     )
 
 

@@ -2,11 +2,11 @@
 -- On Supabase the platform is there from the start; on plain PostgreSQL we bring it.
 select to_regclass('auth.users') is not null as holds
 
--- name: has_stamp
-select to_regclass('ghostcrm_provisioning.stamp') is not null as holds
-
--- name: read_stamp
-select database_id, blueprint, blueprint_fingerprint from ghostcrm_provisioning.stamp
+-- name: observe_installation
+-- Whose database this is and what is installed in it; an error where nothing of ours is.
+select database_id, blueprint, blueprint_fingerprint,
+       array(select version from supabase_migrations.schema_migrations) as versions
+from ghostcrm_provisioning.stamp
 
 -- name: stamp_database
 update ghostcrm_provisioning.stamp

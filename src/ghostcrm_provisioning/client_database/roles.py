@@ -71,8 +71,11 @@ class LoginRole:
     purpose: str
 
 
+# The login that a client's application uses.
+APPLICATION = "app"
+
 LOGIN_ROLES = (
-    LoginRole("app", ("authenticated", "anon"), None, "the application; bound by RLS"),
+    LoginRole(APPLICATION, ("authenticated", "anon"), None, "the application; bound by RLS"),
     LoginRole("service", ("service_role",), "service_role", "trusted jobs; bypasses RLS"),
     LoginRole("auth", ("supabase_auth_admin",), "supabase_auth_admin", "Supabase Auth (GoTrue)"),
     LoginRole("owner", (OWNER_ROLE,), OWNER_ROLE, "owns the schema; migrations, the Supabase CLI"),

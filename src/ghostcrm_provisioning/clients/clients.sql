@@ -83,14 +83,10 @@ where id = %(client_id)s and status in ('registered', 'failed')
 update clients set status = 'failed', updated_at = clock_timestamp() where id = %(client_id)s
 
 -- name: mark_database_present
+-- What was seen in the database itself.
 update client_databases
 set status = case status when 'planned' then 'present' else status end,
-    observed_at = clock_timestamp()
-where id = %(database_id)s
-
--- name: mark_blueprint_installed
-update client_databases
-set blueprint_fingerprint = %(fingerprint)s, observed_at = clock_timestamp()
+    blueprint_fingerprint = %(fingerprint)s, observed_at = clock_timestamp()
 where id = %(database_id)s
 
 -- name: mark_handed_over

@@ -53,7 +53,7 @@ class Record:
     state: str  # "starting", "stopping", "ready", "standby", or "" so far
 
 
-class NotAnswering(Exception):  # noqa: N818 (a state that passes, not an error)
+class NotAnswering(Exception):
     """The server does not let anybody in yet, or any more."""
 
 

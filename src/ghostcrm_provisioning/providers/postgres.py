@@ -11,7 +11,12 @@ control database holds, and its owner say so).
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import hashlib
+import hmac
 import json
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import perf_counter
@@ -40,7 +45,8 @@ POSTGRES = NamedSql(__package__, "postgres.sql")
 
 _STATEMENT_TIMEOUT = "60s"
 _LOCK_TIMEOUT = "30s"
-_LARGEST_POOL = 8
+_LARGEST_POOL = 16
+_SCRAM_ITERATIONS = 4096  # PostgreSQL's own default; some drivers refuse fewer
 
 
 class PostgresProvider:
@@ -81,10 +87,27 @@ class PostgresProvider:
 
     async def create(self, request: DatabaseRequest) -> None:
         with translating(self._where):
+            # The logins do not need the database to exist: they are made while it is copied.
+            # Neither is cut short when the other fails, so that nothing is half-sent.
+            outcomes = await asyncio.gather(
+                self._ensure_database(request),
+                self._ensure_logins(request),
+                return_exceptions=True,
+            )
+            for outcome in outcomes:
+                if outcome is not None:
+                    raise outcome
             async with self._pool.connection() as connection:
-                template = await self._ensure_template(connection, request)
-                await self._ensure_database(connection, request, template)
-                await self._ensure_logins(connection, request)
+                await self._open_database(connection, request)
+
+    async def enable_login(self, name: str, login: Login) -> None:
+        if login.password is None:
+            raise ValueError("a login is enabled with its password")
+        role = login_name(name, login.key)
+        verifier = await asyncio.to_thread(make_scram_verifier, login.password)
+        with translating(self._where):
+            async with self._pool.connection() as connection:
+                await connection.execute(_let_log_in(sql.Identifier(role), verifier))
 
     async def prepare_template(self, installation_id: UUID, template: Template) -> str:
         """Build the template ahead of the first client; returns its database's name."""
@@ -120,7 +143,7 @@ class PostgresProvider:
             port=str(parameters.get("port", "5432")),
             database=name,
             user=login_name(name, login.key),
-            password=login.password,
+            password=login.password or "",
             sslmode=parameters.get("sslmode"),
         )
 
@@ -188,11 +211,11 @@ class PostgresProvider:
 
     # --- making -----------------------------------------------------------------------------------
 
-    async def _ensure_database(
-        self, connection: Connection, request: DatabaseRequest, template: str
-    ) -> None:
-        row = await self._find(connection, request.name)
-        if row is None:
+    async def _ensure_database(self, request: DatabaseRequest) -> None:
+        async with self._pool.connection() as connection:
+            template = await self._template(connection, request.installation_id, request.template)
+            if await self._find(connection, request.name) is not None:
+                return
             try:
                 await connection.execute(
                     sql.SQL("create database {} template {} allow_connections false").format(
@@ -200,29 +223,19 @@ class PostgresProvider:
                     )
                 )
             except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-                pass  # another worker, or an earlier call whose reply was lost: look below
+                pass  # another worker, or an earlier call whose reply was lost
             except psycopg.errors.InvalidCatalogName:
                 self._ready_templates.discard(template)
                 raise DatabaseBusy(
                     f"The template {template} has vanished from {self._where}; it is built anew."
                 ) from None
-            row = await self._find(connection, request.name)
-            if row is None:
-                raise PostconditionNotMet(f"The database {request.name} was made but is not there.")
-        if self._is_finished(row, request):
-            return
-        name = sql.Identifier(request.name)
-        stamp = sql.Literal(_stamp(request.installation_id, database=str(request.database_id)))
-        async with connection.transaction():
-            await connection.execute(sql.SQL("comment on database {} is {}").format(name, stamp))
-            await connection.execute(sql.SQL("revoke all on database {} from public").format(name))
-            await connection.execute(
-                sql.SQL("alter database {} allow_connections true").format(name)
-            )
 
-    async def _ensure_logins(self, connection: Connection, request: DatabaseRequest) -> None:
+    async def _ensure_logins(self, request: DatabaseRequest) -> None:
         names = [login_name(request.name, login.key) for login in request.logins]
-        async with connection.transaction():
+        verifiers = await asyncio.gather(
+            *(asyncio.to_thread(make_scram_verifier, login.password) for login in request.logins)
+        )
+        async with self._pool.connection() as connection, connection.transaction():
             # Two workers on the same database take turns here; elsewhere they do not meet.
             await connection.execute(
                 "select pg_advisory_xact_lock(hashtextextended(%s, 0))", (request.name,)
@@ -231,26 +244,30 @@ class PostgresProvider:
                 await connection.execute(POSTGRES["observe_logins"], {"names": names})
             ).fetchall()
             existing = {row["rolname"] for row in rows}
-            for login in request.logins:
-                await self._ensure_login(connection, request.name, login, existing)
+            async with connection.pipeline():
+                for login in request.logins:
+                    verifier = verifiers.get(login.key)
+                    await self._ensure_login(connection, request.name, login, verifier, existing)
 
     async def _ensure_login(
-        self, connection: Connection, database: str, login: Login, existing: set[str]
+        self,
+        connection: Connection,
+        database: str,
+        login: Login,
+        verifier: str | None,
+        existing: set[str],
     ) -> None:
         plain_name = login_name(database, login.key)
         name = sql.Identifier(plain_name)
-        # Hashed here, so that neither the statement nor the server's log ever holds the password.
-        verifier = connection.pgconn.encrypt_password(
-            login.password.encode(), plain_name.encode(), b"scram-sha-256"
-        ).decode()
         await connection.execute(
-            sql.SQL("{} role {} login inherit connection limit {} password {}").format(
+            sql.SQL("{} role {} inherit connection limit {}").format(
                 sql.SQL("alter" if plain_name in existing else "create"),
                 name,
                 sql.Literal(login.connection_limit),
-                sql.Literal(verifier),
             )
         )
+        if verifier is not None:
+            await connection.execute(_let_log_in(name, verifier))
         if login.member_of:
             groups = sql.SQL(", ").join(sql.Identifier(group) for group in login.member_of)
             await connection.execute(sql.SQL("grant {} to {}").format(groups, name))
@@ -258,16 +275,29 @@ class PostgresProvider:
             await connection.execute(
                 sql.SQL("alter role {} set role = {}").format(name, sql.Literal(login.acts_as))
             )
-        await connection.execute(
-            sql.SQL("grant connect, temporary on database {} to {}").format(
-                sql.Identifier(database), name
-            )
+
+    async def _open_database(self, connection: Connection, request: DatabaseRequest) -> None:
+        """Stamp it, close it to everyone but its own logins, and only then open it."""
+        row = await self._find(connection, request.name)
+        if row is None:
+            raise PostconditionNotMet(f"The database {request.name} was made but is not there.")
+        self._is_finished(row, request)  # raises when it is not ours
+        name = sql.Identifier(request.name)
+        stamp = sql.Literal(_stamp(request.installation_id, database=str(request.database_id)))
+        logins = sql.SQL(", ").join(
+            sql.Identifier(login_name(request.name, login.key)) for login in request.logins
         )
+        async with connection.transaction(), connection.pipeline():
+            await connection.execute(sql.SQL("comment on database {} is {}").format(name, stamp))
+            await connection.execute(sql.SQL("revoke all on database {} from public").format(name))
+            await connection.execute(
+                sql.SQL("grant connect, temporary on database {} to {}").format(name, logins)
+            )
+            await connection.execute(
+                sql.SQL("alter database {} allow_connections true").format(name)
+            )
 
     # --- templates --------------------------------------------------------------------------------
-
-    async def _ensure_template(self, connection: Connection, request: DatabaseRequest) -> str:
-        return await self._template(connection, request.installation_id, request.template)
 
     async def _template(
         self, connection: Connection, installation_id: UUID, template: Template
@@ -322,9 +352,27 @@ class PostgresProvider:
             )
 
 
+def _let_log_in(role: sql.Identifier, verifier: str) -> sql.Composed:
+    return sql.SQL("alter role {} login password {}").format(role, sql.Literal(verifier))
+
+
 def login_name(database: str, key: str) -> str:
     """The name of a database's login; at most 63 bytes, as database names are 41."""
     return f"{database}_{key}"
+
+
+def make_scram_verifier(password: str) -> str:
+    """What PostgreSQL stores of a password (RFC 5803), so that no statement and no server log ever
+    holds the password itself. Takes a few milliseconds by design; our passwords are ASCII, so
+    SASLprep leaves them as they are."""
+    salt = secrets.token_bytes(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, _SCRAM_ITERATIONS)
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    stored_key = hashlib.sha256(client_key).digest()
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    parts = (base64.b64encode(part).decode() for part in (salt, stored_key, server_key))
+    encoded_salt, encoded_stored, encoded_server = parts
+    return f"SCRAM-SHA-256${_SCRAM_ITERATIONS}:{encoded_salt}${encoded_stored}:{encoded_server}"
 
 
 def connection_url(
@@ -355,7 +403,7 @@ def _same_stamp(seen: str | None, wanted: str) -> bool:
 def _is_as_wanted(row: dict[str, Any], login: Login) -> bool:
     settings = [] if login.acts_as is None else [f"role={login.acts_as}"]
     return (
-        row["rolcanlogin"]
+        (row["rolcanlogin"] or login.password is None)
         and row["rolconnlimit"] == login.connection_limit
         and row["member_of"] == sorted(login.member_of)
         and [setting for setting in row["settings"] if setting.startswith("role=")] == settings

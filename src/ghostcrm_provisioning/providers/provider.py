@@ -31,10 +31,11 @@ Connection = AsyncConnection[DictRow]
 
 @dataclass(frozen=True)
 class Login:
-    """A login that the database is to have."""
+    """A login that the database is to have. Without a password it exists, with its memberships, but
+    nobody can log in with it until :meth:`Provider.enable_login`."""
 
     key: str
-    password: str = field(repr=False)
+    password: str | None = field(default=None, repr=False)
     member_of: tuple[str, ...] = ()
     acts_as: str | None = None
     connection_limit: int = -1
@@ -68,6 +69,9 @@ class Provider(Protocol):
 
     async def create(self, request: DatabaseRequest) -> None:
         """Make it so."""
+
+    async def enable_login(self, name: str, login: Login) -> None:
+        """Let ``login`` log in to the database ``name`` with its password, from now on."""
 
     def administer(self, name: str) -> AbstractAsyncContextManager[Connection]:
         """A connection to the database ``name`` as its administrator, in autocommit mode."""

@@ -30,6 +30,7 @@ from ghostcrm_provisioning.client_database.install import (
 )
 from ghostcrm_provisioning.client_database.isolation import prove_isolation
 from ghostcrm_provisioning.client_database.plan_settings import apply_plan, observe_plan
+from ghostcrm_provisioning.client_database.roles import APPLICATION
 from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.errors import PermanentFailure
 from ghostcrm_provisioning.observation import Observation
@@ -38,16 +39,12 @@ from ghostcrm_provisioning.provisioning.workflow import Step, Workflow
 
 
 async def database_is_acquired(work: Work) -> Observation:
-    seen = await work.provider.observe(work.request)
-    if seen.holds:
-        await work.control.execute(
-            CLIENTS["mark_database_present"], database_id=work.client.database_id
-        )
-    return seen
+    return await work.provider.observe(work.request)
 
 
 async def acquire_database(work: Work) -> None:
     await work.provider.create(work.request)
+    work.connect_soon()
 
 
 async def blueprint_is_installed(work: Work) -> Observation:
@@ -60,7 +57,7 @@ async def blueprint_is_installed(work: Work) -> Observation:
     if missing or installed.fingerprint != work.blueprint.fingerprint:
         return Observation(False, f"{len(missing)} migrations of {work.blueprint.name} are missing")
     await work.control.execute(
-        CLIENTS["mark_blueprint_installed"],
+        CLIENTS["mark_database_present"],
         database_id=work.client.database_id,
         fingerprint=work.blueprint.fingerprint,
     )
@@ -109,7 +106,7 @@ async def apply_plan_settings(work: Work) -> None:
 
 
 async def isolation_is_proven(work: Work) -> Observation:
-    app = next(login for login in work.request.logins if login.key == "app")
+    app = next(login for login in work.request.logins if login.key == APPLICATION)
     return await prove_isolation(
         await work.client_database(),
         app_url=work.provider.login_url(work.request.name, app),

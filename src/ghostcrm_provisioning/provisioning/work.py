@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, Plan
 from ghostcrm_provisioning.client_database.install import install_blueprint, install_platform
-from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
+from ghostcrm_provisioning.client_database.isolation import prove_template
+from ghostcrm_provisioning.client_database.roles import APPLICATION, LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client, names_of_seals
 from ghostcrm_provisioning.clients.credentials import Credentials
 from ghostcrm_provisioning.clients.run import HeldRun
@@ -36,17 +38,25 @@ class Work:
     request: DatabaseRequest
     password_hash: str | None = field(repr=False)
     _resources: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
-    _client_database: Connection | None = field(default=None, repr=False)
+    _client_database: asyncio.Task[Connection] | None = field(default=None, repr=False)
+
+    def connect_soon(self) -> None:
+        """Begin to connect to the client database, so that the next step need not wait for it."""
+        if self._client_database is None:
+            self._client_database = asyncio.create_task(
+                self._resources.enter_async_context(self.provider.administer(self.request.name))
+            )
 
     async def client_database(self) -> Connection:
         """A connection to the client database as its administrator, kept for the whole run."""
-        if self._client_database is None or self._client_database.broken:
-            self._client_database = await self._resources.enter_async_context(
-                self.provider.administer(self.request.name)
-            )
-        return self._client_database
+        self.connect_soon()
+        if self._client_database is None:
+            raise RuntimeError("connect_soon() has begun to connect")
+        return await self._client_database
 
     async def close(self) -> None:
+        if self._client_database is not None:
+            await asyncio.wait([self._client_database])
         await self._resources.aclose()
 
 
@@ -56,19 +66,21 @@ def template_of(blueprint: Blueprint) -> Template:
     async def build(connection: Connection) -> None:
         await install_platform(connection)
         await install_blueprint(connection, blueprint)
+        await prove_template(connection)
 
     return Template(blueprint.fingerprint, build)
 
 
 def logins_of(credentials: Credentials, plan: Plan) -> tuple[Login, ...]:
-    """The logins of a client database; the plan limits how often the application may connect."""
+    """The logins of a client database; the plan limits how often the application may connect. The
+    others are enabled when somebody first asks for them: what nobody uses, nobody can steal."""
     return tuple(
         Login(
             key=role.key,
-            password=credentials.passwords[role.key],
+            password=credentials.passwords[role.key] if role.key == APPLICATION else None,
             member_of=role.member_of,
             acts_as=role.acts_as,
-            connection_limit=plan.connection_limit if role.key == "app" else -1,
+            connection_limit=plan.connection_limit if role.key == APPLICATION else -1,
         )
         for role in LOGIN_ROLES
     )

@@ -103,10 +103,10 @@ insert into auth.schema_migrations (version) values
     ('20230131181311'),
     ('20231117164230');
 
--- As on Supabase: row level security without a policy, so Auth alone reads and writes users. The owner
--- of the client's schema may refer to them from foreign keys and triggers, and empty the tables, which
--- the Supabase CLI's `db reset` does. (It also drops every policy it finds, and so needs to own the
--- tables that have one: none here.)
+-- As on Supabase: row level security without a policy, so that only Auth reads and writes users. The
+-- owner of the client's schema may refer to them from foreign keys and triggers, and empty the tables
+-- as the Supabase CLI's `db reset` does. (It also drops every policy it finds, for which it would have
+-- to own the tables: another reason to have none here.)
 alter table auth.users enable row level security;
 alter table auth.identities enable row level security;
 alter table auth.schema_migrations enable row level security;

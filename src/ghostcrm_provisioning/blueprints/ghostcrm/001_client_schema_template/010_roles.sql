@@ -31,6 +31,7 @@ alter table public.roles enable row level security;
 revoke all on table public.roles from public, anon, authenticated, service_role;
 grant select, update (title, description) on table public.roles to authenticated;
 grant all on table public.roles to service_role;
+
 create policy roles_select on public.roles
     for select to authenticated
     using ((select private.my_role()) is not null);

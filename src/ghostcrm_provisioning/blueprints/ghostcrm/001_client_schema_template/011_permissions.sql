@@ -23,6 +23,7 @@ alter table public.permissions enable row level security;
 revoke all on table public.permissions from public, anon, authenticated, service_role;
 grant select on table public.permissions to authenticated;
 grant all on table public.permissions to service_role;
+
 create policy permissions_select on public.permissions
     for select to authenticated
     using ((select private.my_role()) is not null);

@@ -26,6 +26,7 @@ alter table public.role_permissions enable row level security;
 revoke all on table public.role_permissions from public, anon, authenticated, service_role;
 grant select on table public.role_permissions to authenticated;
 grant all on table public.role_permissions to service_role;
+
 create policy role_permissions_select on public.role_permissions
     for select to authenticated
     using ((select private.my_role()) is not null);

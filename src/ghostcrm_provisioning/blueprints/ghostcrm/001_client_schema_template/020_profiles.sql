@@ -133,6 +133,7 @@ grant
     )
     on table public.profiles to authenticated;
 grant all on table public.profiles to service_role;
+
 create policy profiles_select on public.profiles
     for select to authenticated
     using ((select private.my_role()) is not null);

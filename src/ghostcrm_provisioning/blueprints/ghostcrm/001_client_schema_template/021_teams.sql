@@ -32,6 +32,7 @@ grant
     delete
     on table public.teams to authenticated;
 grant all on table public.teams to service_role;
+
 create policy teams_select on public.teams
     for select to authenticated
     using ((select private.my_role()) is not null);

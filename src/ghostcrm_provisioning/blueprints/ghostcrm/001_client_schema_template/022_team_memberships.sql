@@ -28,6 +28,7 @@ grant
     delete
     on table public.team_memberships to authenticated;
 grant all on table public.team_memberships to service_role;
+
 create policy team_memberships_select on public.team_memberships
     for select to authenticated
     using ((select private.my_role()) is not null);

@@ -82,6 +82,7 @@ grant
     )
     on table public.companies to authenticated;
 grant all on table public.companies to service_role;
+
 create policy companies_select on public.companies
     for select to authenticated
     using (

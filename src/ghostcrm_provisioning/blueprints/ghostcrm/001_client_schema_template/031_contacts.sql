@@ -102,6 +102,7 @@ grant
     )
     on table public.contacts to authenticated;
 grant all on table public.contacts to service_role;
+
 create policy contacts_select on public.contacts
     for select to authenticated
     using (

@@ -44,6 +44,7 @@ grant
     delete
     on table public.contact_emails to authenticated;
 grant all on table public.contact_emails to service_role;
+
 create policy contact_emails_select on public.contact_emails
     for select to authenticated
     using (exists (select 1 from public.contacts p where p.id = contact_emails.contact_id));

@@ -40,6 +40,7 @@ grant
     delete
     on table public.contact_phones to authenticated;
 grant all on table public.contact_phones to service_role;
+
 create policy contact_phones_select on public.contact_phones
     for select to authenticated
     using (exists (select 1 from public.contacts p where p.id = contact_phones.contact_id));

@@ -33,6 +33,7 @@ grant
     delete
     on table public.tags to authenticated;
 grant all on table public.tags to service_role;
+
 create policy tags_select on public.tags
     for select to authenticated
     using ((select private.my_role()) is not null);

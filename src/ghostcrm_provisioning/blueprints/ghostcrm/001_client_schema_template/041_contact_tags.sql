@@ -24,6 +24,7 @@ alter table public.contact_tags enable row level security;
 revoke all on table public.contact_tags from public, anon, authenticated, service_role;
 grant select, insert (contact_id, tag_id), delete on table public.contact_tags to authenticated;
 grant all on table public.contact_tags to service_role;
+
 create policy contact_tags_select on public.contact_tags
     for select to authenticated
     using (exists (select 1 from public.contacts p where p.id = contact_tags.contact_id));

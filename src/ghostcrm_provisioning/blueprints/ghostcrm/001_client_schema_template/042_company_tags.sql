@@ -24,6 +24,7 @@ alter table public.company_tags enable row level security;
 revoke all on table public.company_tags from public, anon, authenticated, service_role;
 grant select, insert (company_id, tag_id), delete on table public.company_tags to authenticated;
 grant all on table public.company_tags to service_role;
+
 create policy company_tags_select on public.company_tags
     for select to authenticated
     using (exists (select 1 from public.companies p where p.id = company_tags.company_id));

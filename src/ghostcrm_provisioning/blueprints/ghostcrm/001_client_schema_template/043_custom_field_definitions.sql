@@ -57,6 +57,7 @@ grant
     delete
     on table public.custom_field_definitions to authenticated;
 grant all on table public.custom_field_definitions to service_role;
+
 create policy custom_field_definitions_select on public.custom_field_definitions
     for select to authenticated
     using ((select private.my_role()) is not null);

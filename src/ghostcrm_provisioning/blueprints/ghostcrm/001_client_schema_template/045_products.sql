@@ -51,6 +51,7 @@ grant
     delete
     on table public.products to authenticated;
 grant all on table public.products to service_role;
+
 create policy products_select on public.products
     for select to authenticated
     using ((select private.my_role()) is not null);

@@ -37,6 +37,7 @@ grant
     delete
     on table public.pipelines to authenticated;
 grant all on table public.pipelines to service_role;
+
 create policy pipelines_select on public.pipelines
     for select to authenticated
     using ((select private.my_role()) is not null);

@@ -55,6 +55,7 @@ grant
     delete
     on table public.pipeline_stages to authenticated;
 grant all on table public.pipeline_stages to service_role;
+
 create policy pipeline_stages_select on public.pipeline_stages
     for select to authenticated
     using ((select private.my_role()) is not null);

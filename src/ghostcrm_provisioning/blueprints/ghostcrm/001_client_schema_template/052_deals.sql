@@ -141,6 +141,7 @@ grant
     )
     on table public.deals to authenticated;
 grant all on table public.deals to service_role;
+
 create policy deals_select on public.deals
     for select to authenticated
     using (

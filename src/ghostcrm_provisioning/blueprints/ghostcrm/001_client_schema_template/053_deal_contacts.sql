@@ -37,6 +37,7 @@ grant
     delete
     on table public.deal_contacts to authenticated;
 grant all on table public.deal_contacts to service_role;
+
 create policy deal_contacts_select on public.deal_contacts
     for select to authenticated
     using (exists (select 1 from public.deals p where p.id = deal_contacts.deal_id));

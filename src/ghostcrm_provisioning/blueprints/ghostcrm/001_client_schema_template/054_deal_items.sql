@@ -51,6 +51,7 @@ grant
     delete
     on table public.deal_items to authenticated;
 grant all on table public.deal_items to service_role;
+
 create policy deal_items_select on public.deal_items
     for select to authenticated
     using (exists (select 1 from public.deals p where p.id = deal_items.deal_id));

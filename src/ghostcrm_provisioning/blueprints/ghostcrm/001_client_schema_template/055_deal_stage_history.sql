@@ -70,6 +70,7 @@ alter table public.deal_stage_history enable row level security;
 revoke all on table public.deal_stage_history from public, anon, authenticated, service_role;
 -- History is read, by the service too; only the trigger writes it.
 grant select on table public.deal_stage_history to authenticated, service_role;
+
 create policy deal_stage_history_select on public.deal_stage_history
     for select to authenticated
     using (exists (select 1 from public.deals d where d.id = deal_stage_history.deal_id));

@@ -24,6 +24,7 @@ alter table public.deal_tags enable row level security;
 revoke all on table public.deal_tags from public, anon, authenticated, service_role;
 grant select, insert (deal_id, tag_id), delete on table public.deal_tags to authenticated;
 grant all on table public.deal_tags to service_role;
+
 create policy deal_tags_select on public.deal_tags
     for select to authenticated
     using (exists (select 1 from public.deals p where p.id = deal_tags.deal_id));

@@ -106,6 +106,7 @@ grant
     delete
     on table public.activities to authenticated;
 grant all on table public.activities to service_role;
+
 create policy activities_select on public.activities
     for select to authenticated
     using (

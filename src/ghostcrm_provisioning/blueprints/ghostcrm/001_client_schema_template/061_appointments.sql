@@ -104,6 +104,7 @@ grant
     delete
     on table public.appointments to authenticated;
 grant all on table public.appointments to service_role;
+
 create policy appointments_select on public.appointments
     for select to authenticated
     using (

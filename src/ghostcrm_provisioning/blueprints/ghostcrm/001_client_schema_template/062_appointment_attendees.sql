@@ -57,6 +57,7 @@ grant
     delete
     on table public.appointment_attendees to authenticated;
 grant all on table public.appointment_attendees to service_role;
+
 create policy appointment_attendees_select on public.appointment_attendees
     for select to authenticated
     using (

@@ -43,6 +43,7 @@ grant
     delete
     on table public.email_templates to authenticated;
 grant all on table public.email_templates to service_role;
+
 create policy email_templates_select on public.email_templates
     for select to authenticated
     using ((select private.my_role()) is not null);

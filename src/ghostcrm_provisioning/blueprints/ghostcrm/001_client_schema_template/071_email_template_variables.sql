@@ -40,6 +40,7 @@ grant
     delete
     on table public.email_template_variables to authenticated;
 grant all on table public.email_template_variables to service_role;
+
 create policy email_template_variables_select on public.email_template_variables
     for select to authenticated
     using ((select private.my_role()) is not null);

@@ -65,6 +65,7 @@ grant
     delete
     on table public.email_campaigns to authenticated;
 grant all on table public.email_campaigns to service_role;
+
 create policy email_campaigns_select on public.email_campaigns
     for select to authenticated
     using ((select private.my_role()) in ('owner', 'admin', 'manager', 'sales'));

@@ -27,6 +27,7 @@ grant
     delete
     on table public.email_campaign_tags to authenticated;
 grant all on table public.email_campaign_tags to service_role;
+
 create policy email_campaign_tags_select on public.email_campaign_tags
     for select to authenticated
     using ((select private.my_role()) in ('owner', 'admin', 'manager', 'sales'));

@@ -57,6 +57,7 @@ grant
     delete
     on table public.email_campaign_recipients to authenticated;
 grant all on table public.email_campaign_recipients to service_role;
+
 create policy email_campaign_recipients_select on public.email_campaign_recipients
     for select to authenticated
     using (

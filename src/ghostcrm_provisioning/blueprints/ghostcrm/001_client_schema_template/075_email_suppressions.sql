@@ -37,6 +37,7 @@ grant
     delete
     on table public.email_suppressions to authenticated;
 grant all on table public.email_suppressions to service_role;
+
 create policy email_suppressions_select on public.email_suppressions
     for select to authenticated
     using ((select private.my_role()) in ('owner', 'admin', 'manager', 'sales'));

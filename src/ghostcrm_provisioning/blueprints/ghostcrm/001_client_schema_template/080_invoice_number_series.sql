@@ -18,6 +18,7 @@ alter table public.invoice_number_series enable row level security;
 revoke all on table public.invoice_number_series from public, anon, authenticated, service_role;
 -- Written by issue_invoice() only.
 grant select on table public.invoice_number_series to authenticated, service_role;
+
 create policy invoice_number_series_select on public.invoice_number_series
     for select to authenticated
     using ((select private.my_role()) in ('owner', 'admin'));

@@ -56,7 +56,9 @@ create table public.invoices (
         and (status = 'draft' or (issued_on is not null and due_on is not null))
     ),
     constraint invoices_due_after_issue check (due_on >= issued_on),
-    constraint invoices_not_overpaid check (paid_minor between 0 and subtotal_minor + tax_minor),
+    -- A draft may pass through a negative total while its credit lines are being written.
+    constraint invoices_not_overpaid
+        check (status = 'draft' or paid_minor between 0 and subtotal_minor + tax_minor),
     -- Status and money cannot disagree.
     constraint invoices_status_fits_money check (
         case status
@@ -70,8 +72,8 @@ create table public.invoices (
 
 comment on table public.invoices is 'Invoices, from draft to paid or void.';
 comment on column public.invoices.status is
-    'draft → sent (issue_invoice) → partial → paid, by allocating payments; void (void_invoice) '
-    'while nothing is paid.';
+    'draft → sent (issue_invoice) → partial → paid, by allocating payments; void (by '
+    'void_invoice) while nothing is paid.';
 comment on column public.invoices.number is
     'Given when issued: series, year, counter. Null in a draft.';
 comment on column public.invoices.bill_to is
@@ -143,6 +145,7 @@ grant
     delete
     on table public.invoices to authenticated;
 grant all on table public.invoices to service_role;
+
 create policy invoices_select on public.invoices
     for select to authenticated
     using (

@@ -132,6 +132,7 @@ grant
     delete
     on table public.invoice_items to authenticated;
 grant all on table public.invoice_items to service_role;
+
 create policy invoice_items_select on public.invoice_items
     for select to authenticated
     using (exists (select 1 from public.invoices i where i.id = invoice_items.invoice_id));

@@ -72,6 +72,7 @@ grant
     update (reference, note)
     on table public.payments to authenticated;
 grant all on table public.payments to service_role;
+
 create policy payments_select on public.payments
     for select to authenticated
     using (

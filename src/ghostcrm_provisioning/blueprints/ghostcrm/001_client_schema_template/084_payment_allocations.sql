@@ -96,6 +96,7 @@ grant
     delete
     on table public.payment_allocations to authenticated;
 grant all on table public.payment_allocations to service_role;
+
 create policy payment_allocations_select on public.payment_allocations
     for select to authenticated
     using (

@@ -86,6 +86,7 @@ grant
     update (owner_id, team_id, name, contact_id, company_id, deal_id, activity_id, invoice_id)
     on table public.files to authenticated;
 grant all on table public.files to service_role;
+
 create policy files_select on public.files
     for select to authenticated
     using (

@@ -58,6 +58,7 @@ grant
     delete
     on table public.workflows to authenticated;
 grant all on table public.workflows to service_role;
+
 create policy workflows_select on public.workflows
     for select to authenticated
     using ((select private.my_role()) in ('owner', 'admin', 'manager', 'sales'));

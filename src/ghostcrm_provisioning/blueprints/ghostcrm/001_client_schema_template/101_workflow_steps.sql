@@ -42,6 +42,7 @@ grant
     delete
     on table public.workflow_steps to authenticated;
 grant all on table public.workflow_steps to service_role;
+
 create policy workflow_steps_select on public.workflow_steps
     for select to authenticated
     using ((select private.my_role()) in ('owner', 'admin', 'manager', 'sales'));

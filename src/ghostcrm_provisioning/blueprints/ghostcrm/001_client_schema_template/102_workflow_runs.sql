@@ -73,6 +73,7 @@ alter table public.workflow_runs enable row level security;
 revoke all on table public.workflow_runs from public, anon, authenticated, service_role;
 grant select on table public.workflow_runs to authenticated;
 grant all on table public.workflow_runs to service_role;
+
 create policy workflow_runs_select on public.workflow_runs
     for select to authenticated
     using (

@@ -36,6 +36,7 @@ alter table public.workflow_run_steps enable row level security;
 revoke all on table public.workflow_run_steps from public, anon, authenticated, service_role;
 grant select on table public.workflow_run_steps to authenticated;
 grant all on table public.workflow_run_steps to service_role;
+
 create policy workflow_run_steps_select on public.workflow_run_steps
     for select to authenticated
     using (

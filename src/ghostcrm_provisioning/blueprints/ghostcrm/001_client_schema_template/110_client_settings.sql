@@ -39,6 +39,7 @@ grant
     delete
     on table public.client_settings to authenticated;
 grant all on table public.client_settings to service_role;
+
 create policy client_settings_select on public.client_settings
     for select to authenticated
     using (

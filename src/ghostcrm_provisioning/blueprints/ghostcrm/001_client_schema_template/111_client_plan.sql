@@ -61,6 +61,7 @@ create trigger client_plan_audit
 alter table public.client_plan enable row level security;
 revoke all on table public.client_plan from public, anon, authenticated, service_role;
 grant select on table public.client_plan to authenticated, service_role;
+
 create policy client_plan_select on public.client_plan
     for select to authenticated
     using ((select private.my_role()) is not null);

@@ -48,6 +48,7 @@ alter table public.audit_logs enable row level security;
 revoke all on table public.audit_logs from public, anon, authenticated, service_role;
 -- Not even the service writes here: the trigger does, with the rights of the schema's owner.
 grant select on table public.audit_logs to authenticated, service_role;
+
 create policy audit_logs_select on public.audit_logs
     for select to authenticated
     using ((select private.my_role()) in ('owner', 'admin'));
