@@ -226,7 +226,9 @@ class EmbeddedPostgresError(ConfigurationError):
     """The embedded PostgreSQL could not be started."""
 
     code = "embedded_postgres_failed"
-    default_next_step = "Read the server's log that is named, or set GHOSTCRM_DATABASE_URL to use your own PostgreSQL."
+    default_next_step = (
+        "Read the server's log that is named, or set GHOSTCRM_DATABASE_URL to use your own server."
+    )
 
 
 class EmbeddedPostgresPortInUse(EmbeddedPostgresError):
@@ -256,7 +258,7 @@ class EmbeddedPostgresVersionMismatch(EmbeddedPostgresError):
     """The data was written by another major version of PostgreSQL."""
 
     code = "embedded_postgres_version_mismatch"
-    default_next_step = "Upgrade the data with pg_upgrade, or set GHOSTCRM_POSTGRES_BINARIES to the version that is named."
+    default_next_step = "Upgrade the data with pg_upgrade, or name the older programs in GHOSTCRM_POSTGRES_BINARIES."
 
 
 # --- what happens during a run --------------------------------------------------------------------

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import psycopg
 from psycopg import AsyncConnection, sql
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 
 from ghostcrm_provisioning.client_database.roles import OWNER_ROLE
 from ghostcrm_provisioning.errors import IsolationNotProven
@@ -59,30 +59,28 @@ async def prove_template(connection: Connection) -> Observation:
 
 
 async def prove_isolation(
-    connection: Connection, *, app_url: str, logins: tuple[str, ...]
+    connection: Connection, *, application: Connection, logins: tuple[str, ...]
 ) -> Observation:
     """The proof of one client database.
 
     Args:
         connection: to the client database, as its administrator.
-        app_url: how the application connects; it is bound by RLS.
+        application: with the application's own login, which is bound by RLS.
         logins: the only ones that may connect to this database.
 
     Raises:
         IsolationNotProven: naming the first exposure.
     """
     proof = await (await connection.execute(ISOLATION["read_proof"])).fetchone()
-    # The catalog is read while the application's login is being let in.
+    # The catalog is read while a stranger knocks.
     probed: Sequence[str] = ((proof and proof["proven_with_rows_in"]) or ())[:_TABLES_PROBED]
-    fingerprint, tried = await asyncio.gather(
-        _fingerprint(connection), _knock_with_login(app_url, probed)
-    )
+    fingerprint, tried = await asyncio.gather(_fingerprint(connection), _knock(application, probed))
     await _refuse_exposures(connection, "database_exposures", logins=list(logins))
     names = await _table_names(connection)
     is_proven_catalog = proof is not None and proof["proven_catalog"] == fingerprint
     if not is_proven_catalog:
         await _refuse_exposures(connection, "schema_exposures")
-        tried = await _knock_with_login(app_url, None)
+        tried = await _knock(application, None)
     how = "with the proven catalog" if is_proven_catalog else "proven from the ground up"
     return Observation(True, f"{len(names)} tables {how}; a stranger was let into none of {tried}")
 
@@ -107,17 +105,13 @@ async def _fingerprint(connection: Connection) -> str:
     return str(row["fingerprint"]) if row else ""
 
 
-async def _knock_with_login(app_url: str, probed: Sequence[str] | None) -> int:
+async def _knock(application: Connection, probed: Sequence[str] | None) -> int:
     """Knock with the application's own login; returns at how many tables."""
-    app: Connection = await AsyncConnection.connect(
-        app_url, autocommit=True, row_factory=dict_row, connect_timeout=10
-    )
-    async with app:
-        async with app.transaction(force_rollback=True):
-            tried = await _knock_as_unknown_user(app, probed)
-        async with app.transaction(force_rollback=True):
-            await app.execute("set local role anon")
-            await _knock_as_anon(app)
+    async with application.transaction(force_rollback=True):
+        tried = await _knock_as_unknown_user(application, probed)
+    async with application.transaction(force_rollback=True):
+        await application.execute("set local role anon")
+        await _knock_as_anon(application)
     return len(tried)
 
 

@@ -136,6 +136,19 @@ class PostgresProvider:
             async with self._connect(name) as connection:
                 yield connection
 
+    @asynccontextmanager
+    async def log_in(self, name: str, login: Login) -> AsyncIterator[Connection]:
+        with translating(f"the database {name} on {self._where}"):
+            connection: Connection = await AsyncConnection.connect(
+                self.login_url(name, login),
+                autocommit=True,
+                row_factory=dict_row,
+                connect_timeout=10,
+                application_name="ghostcrm provider",
+            )
+            async with connection:
+                yield connection
+
     def login_url(self, name: str, login: Login) -> str:
         parameters = conninfo_to_dict(self._url)
         return connection_url(
@@ -232,9 +245,12 @@ class PostgresProvider:
 
     async def _ensure_logins(self, request: DatabaseRequest) -> None:
         names = [login_name(request.name, login.key) for login in request.logins]
-        verifiers = await asyncio.gather(
-            *(asyncio.to_thread(make_scram_verifier, login.password) for login in request.logins)
-        )
+        # Hashed here, so that neither a statement nor the server's log ever holds a password.
+        verifiers = {
+            login.key: await asyncio.to_thread(make_scram_verifier, login.password)
+            for login in request.logins
+            if login.password is not None
+        }
         async with self._pool.connection() as connection, connection.transaction():
             # Two workers on the same database take turns here; elsewhere they do not meet.
             await connection.execute(

@@ -76,5 +76,8 @@ class Provider(Protocol):
     def administer(self, name: str) -> AbstractAsyncContextManager[Connection]:
         """A connection to the database ``name`` as its administrator, in autocommit mode."""
 
+    def log_in(self, name: str, login: Login) -> AbstractAsyncContextManager[Connection]:
+        """A connection to the database ``name`` with one of its own logins, in autocommit mode."""
+
     def login_url(self, name: str, login: Login) -> str:
         """How ``login`` connects to the database ``name``. Holds the password."""

@@ -30,7 +30,6 @@ from ghostcrm_provisioning.client_database.install import (
 )
 from ghostcrm_provisioning.client_database.isolation import prove_isolation
 from ghostcrm_provisioning.client_database.plan_settings import apply_plan, observe_plan
-from ghostcrm_provisioning.client_database.roles import APPLICATION
 from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.errors import PermanentFailure
 from ghostcrm_provisioning.observation import Observation
@@ -106,10 +105,9 @@ async def apply_plan_settings(work: Work) -> None:
 
 
 async def isolation_is_proven(work: Work) -> Observation:
-    app = next(login for login in work.request.logins if login.key == APPLICATION)
     return await prove_isolation(
         await work.client_database(),
-        app_url=work.provider.login_url(work.request.name, app),
+        application=await work.as_application(),
         logins=tuple(f"{work.request.name}_{login.key}" for login in work.request.logins),
     )
 

@@ -38,26 +38,39 @@ class Work:
     request: DatabaseRequest
     password_hash: str | None = field(repr=False)
     _resources: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
-    _client_database: asyncio.Task[Connection] | None = field(default=None, repr=False)
+    _connecting: dict[str, asyncio.Task[Connection]] = field(default_factory=dict, repr=False)
 
     def connect_soon(self) -> None:
-        """Begin to connect to the client database, so that the next step need not wait for it."""
-        if self._client_database is None:
-            self._client_database = asyncio.create_task(
-                self._resources.enter_async_context(self.provider.administer(self.request.name))
-            )
+        """Begin to connect to the client database, as administrator and as its application, so that
+        the steps to come need not wait for it."""
+        self._connect("administrator")
+        self._connect(APPLICATION)
 
     async def client_database(self) -> Connection:
         """A connection to the client database as its administrator, kept for the whole run."""
-        self.connect_soon()
-        if self._client_database is None:
-            raise RuntimeError("connect_soon() has begun to connect")
-        return await self._client_database
+        return await self._connect("administrator")
+
+    async def as_application(self) -> Connection:
+        """A connection to the client database with its application's own login, kept as well."""
+        return await self._connect(APPLICATION)
 
     async def close(self) -> None:
-        if self._client_database is not None:
-            await asyncio.wait([self._client_database])
+        await asyncio.gather(*self._connecting.values(), return_exceptions=True)
         await self._resources.aclose()
+
+    def _connect(self, login_key: str) -> asyncio.Task[Connection]:
+        if login_key not in self._connecting:
+            name = self.request.name
+            login = next((each for each in self.request.logins if each.key == login_key), None)
+            connection = (
+                self.provider.administer(name)
+                if login is None
+                else self.provider.log_in(name, login)
+            )
+            self._connecting[login_key] = asyncio.create_task(
+                self._resources.enter_async_context(connection)
+            )
+        return self._connecting[login_key]
 
 
 def template_of(blueprint: Blueprint) -> Template:
