@@ -51,12 +51,12 @@ async def connect_to(
         raise InvalidInput(f"There is no role {role!r}; there are: {', '.join(keys)}.")
     async with installation.control.connection() as connection:
         client = await find_client(connection, client_id)
+        credentials, _ = await open_secrets(connection, installation.sealer, client)
     if client.status != "ready":
         raise ClientNotReady(
             f"{client.name} is {client.status}, so nobody can connect to it yet.",
             next_step=f"Ask why with `ghostcrm clients explain {client.id}`.",
         )
-    credentials, _ = await open_secrets(installation.control, installation.sealer, client)
     provider = await installation.providers.of_server(client.server_id)
     login = Login(role, credentials.passwords[role])
     if role != APPLICATION:

@@ -28,11 +28,12 @@ async def follow(
     *,
     timeout_seconds: float | None = None,
     on_change: OnChange | None = None,
+    lend_a_hand: bool = True,
 ) -> Run:
     """Wait until the run has ended.
 
     When no standing worker is alive (or the last one dies meanwhile), the work is done by a worker
-    inside this process, which leaves when the run has ended.
+    inside this process, which leaves when the run has ended; unless ``lend_a_hand`` is False.
 
     Raises:
         StillRunning: it has not ended within ``timeout_seconds``; it goes on.
@@ -55,7 +56,8 @@ async def follow(
                     f"It has not ended within {timeout_seconds:g} s; it goes on.",
                     next_step=f"Follow it with `ghostcrm clients explain {run.client_id}`.",
                 )
-            await help_out()
+            if lend_a_hand:
+                await help_out()
             await wait_for_announcement()
 
 
@@ -76,6 +78,14 @@ async def _announcements(
                     pass
 
             yield wait
+
+
+@asynccontextmanager
+async def working(installation: Installation) -> AsyncIterator[None]:
+    """A worker inside this process for as long as the block runs, unless a standing one is alive."""
+    async with _helper(installation) as help_out:
+        await help_out()
+        yield
 
 
 @asynccontextmanager

@@ -7,6 +7,9 @@ appendix A). The message that PostgreSQL sent is kept, its DETAIL is not: it can
 from __future__ import annotations
 
 import asyncio
+import errno
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,7 +26,15 @@ from ghostcrm_provisioning.errors import (
 )
 
 _COMING_UP = "57P03"  # cannot_connect_now
-_UNREACHABLE = frozenset({"57P01", "57P02"})  # admin_shutdown, crash_shutdown
+_UNREACHABLE = frozenset(
+    {
+        "57P01",  # admin_shutdown
+        "57P02",  # crash_shutdown
+        "57P05",  # idle_session_timeout
+        "25P03",  # idle_in_transaction_session_timeout
+        "25P04",  # transaction_timeout
+    }
+)
 _BUSY = frozenset(
     {
         "40001",  # serialization_failure
@@ -37,6 +48,28 @@ _BUSY = frozenset(
 )
 _BUSY_CLASSES = frozenset({"53", "58"})  # insufficient resources, system error
 
+# While a connection is made, libpq passes on what the server said, but not its SQLSTATE. A server
+# that speaks another language than English is merely unreachable then, which is true as well.
+_SAYS_COMING_UP = re.compile(
+    r"FATAL:\s+the database system is (?:starting up|shutting down|in recovery mode"
+    r"|not (?:yet )?accepting connections)"
+)
+_SAYS_FULL = re.compile(
+    r"FATAL:\s+(?:sorry, too many clients|too many connections|remaining connection slots)"
+)
+_NETWORK_ERRNOS = frozenset(
+    getattr(errno, name)
+    for name in (
+        "ENETDOWN",
+        "ENETUNREACH",
+        "EHOSTDOWN",
+        "EHOSTUNREACH",
+        "EADDRNOTAVAIL",
+        "ENOTCONN",
+    )
+    if hasattr(errno, name)
+)
+
 
 def translated(error: BaseException, *, where: str) -> GhostcrmError:
     """``error`` as one of ours. ``where`` completes the sentence "… on <where>"."""
@@ -48,8 +81,12 @@ def translated(error: BaseException, *, where: str) -> GhostcrmError:
         return DatabaseBusy(f"{where} did not answer in time.")
     if isinstance(error, psycopg.Error):
         return _translated_psycopg(error, where)
-    if isinstance(error, OSError):
-        return ServerUnreachable(f"{where} cannot be reached: {error.strerror or error}.")
+    if isinstance(error, ConnectionError | socket.gaierror) or (
+        isinstance(error, OSError) and error.errno in _NETWORK_ERRNOS
+    ):
+        return ServerUnreachable(
+            f"{where} cannot be reached: {error.strerror or type(error).__name__}."
+        )
     # The text of an unforeseen error may hold anything, a secret too: the log's traceback is for it.
     return UnexpectedFailure(f"{type(error).__name__} on {where}.", exception=type(error).__name__)
 
@@ -61,6 +98,10 @@ def _translated_psycopg(error: psycopg.Error, where: str) -> GhostcrmError:
         if isinstance(error, psycopg.OperationalError):
             # libpq's text names host and port, never the password.
             first_line = (str(error).strip().splitlines() or ["no answer"])[0]
+            if _SAYS_COMING_UP.search(first_line):
+                return ToldToWait(f"{where} is coming up: {first_line}.", wait_seconds=1.0)
+            if _SAYS_FULL.search(first_line):
+                return DatabaseBusy(f"{where} takes no more connections: {first_line}.")
             return ServerUnreachable(f"{where} does not answer: {first_line}.")
         return UnexpectedFailure(f"{type(error).__name__} on {where}.")
     if sqlstate == _COMING_UP:

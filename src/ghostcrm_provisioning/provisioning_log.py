@@ -12,6 +12,7 @@ import os
 import re
 import threading
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,15 @@ FIELDS = (
     "error",
 )
 _SECRET_NAME = re.compile(
-    r"(?i)password|secret|token|credential|api_?key|databaseurl|authorization"
+    r"(?i)pass_?(?:word|wd|phrase)|secret|token|credential|(?:api|anon|role|private|sealing)_?key"
+    r"|database_?url|authorization|cookie|jwt"
 )
-_URL_PASSWORD = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@]+(?=@)")
+# Up to the last @: one that stands unescaped in a password must not cut the mask short.
+_URL_PASSWORD = re.compile(r"(?i)(?P<before>\b[a-z][a-z0-9+.-]{0,20}://[^\s:/@]*:)\S+(?=@)")
+# As in a libpq connection string, or in the query of a URL.
+_PASSWORD_PARAMETER = re.compile(
+    r"(?i)(?P<before>\bpassword\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s&'\"]+)"
+)
 _BCRYPT = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
 _MASK = "**********"
 
@@ -65,30 +72,44 @@ class DailyFile:
         if day == self._day:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        self._descriptor = os.open(
+        descriptor = os.open(
             log_file(self._folder, now), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640
         )
-        self._day = day
+        # Only now: had the opening failed, the number of a closed file would soon be another's.
+        self._close()
+        self._descriptor, self._day = descriptor, day
+
+    def close(self) -> None:
+        """Give the file back; a later line opens it again."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor, self._day = -1, ""
 
 
 def masked(value: Any) -> Any:
     """``value`` without what looks like a secret: the last line of defence, not the first."""
-    if isinstance(value, str):
-        return _BCRYPT.sub(_MASK, _URL_PASSWORD.sub(rf"\g<before>{_MASK}", value))
     if isinstance(value, dict):
         return {
-            key: _MASK if _SECRET_NAME.search(str(key)) else masked(item)
+            str(key): _MASK if _SECRET_NAME.search(str(key)) else masked(item)
             for key, item in value.items()
         }
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return [masked(item) for item in value]
-    return value
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float) and isfinite(value):
+        return value
+    # Whatever else it is would be written as its text.
+    text = _URL_PASSWORD.sub(rf"\g<before>{_MASK}", str(value))
+    return _BCRYPT.sub(_MASK, _PASSWORD_PARAMETER.sub(rf"\g<before>{_MASK}", text))
 
 
 def _mask_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    return {key: masked(item) for key, item in masked(dict(event)).items()}
+    return dict(masked(dict(event)))
 
 
 def _in_contract_order(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -97,9 +118,15 @@ def _in_contract_order(_: WrappedLogger, __: str, event: EventDict) -> EventDict
     return {**ordered, "timestamp": timestamp, **event}
 
 
+_file: DailyFile | None = None
+
+
 def start_logging(folder: Path, *, verbose: bool) -> None:
     """Send the log of this process into ``folder``. ``verbose`` adds every observation."""
-    file = DailyFile(folder)
+    global _file  # noqa: PLW0603 - a process has one log
+    if _file is not None:
+        _file.close()
+    file = _file = DailyFile(folder)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -55,6 +55,15 @@ class Accepted:
     temporary_password: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True)
+class _SealedSecrets:
+    """What is sealed for a client, made before the transaction so that it stays short."""
+
+    database_id: UUID
+    password_hash: bytes
+    credentials: bytes
+
+
 class Registrar:
     """Writes registrations into the control database."""
 
@@ -79,6 +88,7 @@ class Registrar:
         password = form.admin_password if temporary is None else temporary
         password_hash = await asyncio.to_thread(hash_password, password or "")
         client_id = form.client_id or uuid4()
+        sealed = self._seal_secrets(client_id, password_hash)
         async with self._control.transaction() as connection:
             inserted = await self._insert_client(
                 connection, client_id, form, blueprint, registered_by
@@ -86,7 +96,7 @@ class Registrar:
             if not inserted:
                 return await self._repeated(connection, client_id, form)
             run_id = await self._insert_the_rest(
-                connection, client_id, form, blueprint, password_hash, temporary is not None
+                connection, client_id, form, blueprint, sealed, temporary is not None
             )
             await connection.execute(
                 CLIENTS["record_audit"],
@@ -124,7 +134,7 @@ class Registrar:
                     next_step="`ghostcrm clients explain ID` says how it stands.",
                 )
             await connection.execute(RUNS["reopen_steps"], {"run_id": run.id})
-            await connection.execute(CLIENTS["mark_provisioning"], {"client_id": client_id})
+            await connection.execute(CLIENTS["mark_provisioning"], {"run_id": run.id})
             server = await (
                 await connection.execute(CLIENTS["find_client"], {"client_id": client_id})
             ).fetchone()
@@ -146,6 +156,16 @@ class Registrar:
                 },
             )
         return run
+
+    def _seal_secrets(self, client_id: UUID, password_hash: str) -> _SealedSecrets:
+        database_id = uuid4()
+        of_admin, of_database = names_of_seals(client_id, database_id)
+        credentials = make_credentials(tuple(role.key for role in LOGIN_ROLES))
+        return _SealedSecrets(
+            database_id,
+            self._sealer.seal(password_hash, belongs_to=of_admin),
+            self._sealer.seal(credentials.as_text(), belongs_to=of_database),
+        )
 
     async def _insert_client(
         self,
@@ -203,7 +223,7 @@ class Registrar:
         client_id: UUID,
         form: RegistrationForm,
         blueprint: Blueprint,
-        password_hash: str,
+        sealed: _SealedSecrets,
         must_change_password: bool,
     ) -> UUID:
         server = await (
@@ -211,9 +231,7 @@ class Registrar:
         ).fetchone()
         if server is None:
             raise NoServerAvailable
-        database_id, run_id = uuid4(), uuid4()
-        of_admin, of_database = names_of_seals(client_id, database_id)
-        credentials = make_credentials(tuple(role.key for role in LOGIN_ROLES))
+        run_id = uuid4()
         await connection.execute(
             CLIENTS["insert_admin"],
             {
@@ -221,19 +239,17 @@ class Registrar:
                 "user_id": uuid4(),
                 "email": form.admin_email,
                 "must_change_password": must_change_password,
-                "password_hash_sealed": self._sealer.seal(password_hash, belongs_to=of_admin),
+                "password_hash_sealed": sealed.password_hash,
             },
         )
         await connection.execute(
             CLIENTS["insert_database"],
             {
-                "id": database_id,
+                "id": sealed.database_id,
                 "client_id": client_id,
                 "server_id": server["id"],
-                "name": f"ghostcrm_{database_id.hex}",
-                "credentials_sealed": self._sealer.seal(
-                    credentials.as_text(), belongs_to=of_database
-                ),
+                "name": f"ghostcrm_{sealed.database_id.hex}",
+                "credentials_sealed": sealed.credentials,
             },
         )
         priority = blueprint.plan(form.plan).priority

@@ -6,6 +6,7 @@ Names and emails are normalised first, so that two spellings of the same thing a
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -28,6 +29,9 @@ LONGEST_IDEMPOTENCY_KEY = 255
 
 # Characters that reorder the text around them: a name could disguise itself in a log or a page.
 _REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Letters and symbols by category, yet nothing to see: Hangul fillers and the empty Braille pattern.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+_UUID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class RegistrationForm:
     @property
     def digest(self) -> bytes:
         """What must be equal for two registrations to be the same one; knows nothing of passwords."""
-        parts = (self.company_name, self.admin_email, self.plan, self.blueprint)
+        parts = (_folded(self.company_name), self.admin_email, self.plan, self.blueprint)
         return hashlib.sha256("\0".join(parts).encode()).digest()
 
     @property
@@ -56,20 +60,38 @@ class RegistrationForm:
             return f"key:{self.idempotency_key}"
         if self.client_id is not None:
             return None
-        parts = "\0".join((self.company_name.casefold(), self.admin_email))
+        parts = "\0".join((_folded(self.company_name), self.admin_email))
         return f"registration:{hashlib.sha256(parts.encode()).hexdigest()}"
+
+
+def _folded(name: str) -> str:
+    """The same for all spellings of a name that differ in case or spacing only (canonical caseless
+    matching: The Unicode Standard, 3.13, D145)."""
+    decomposed = unicodedata.normalize("NFD", name).casefold()
+    return " ".join(unicodedata.normalize("NFD", decomposed).split())
+
+
+def _is_noncharacter(character: str) -> bool:
+    return ord(character) & 0xFFFE == 0xFFFE or "\ufdd0" <= character <= "\ufdef"
+
+
+def _can_be_seen(character: str) -> bool:
+    # Cn: not known to this Python's tables, as emoji newer than it are.
+    category = unicodedata.category(character)
+    return (category[0] in "LNSP" or category in {"Cn", "Co"}) and character not in _BLANK
 
 
 def check_company_name(name: str) -> str:
     """The name, trimmed and in Unicode's composed form (NFC).
 
     Raises:
-        InvalidCompanyName: empty, longer than 200 characters, or with control, unassigned or
-            reordering characters. Quotes, emoji, right-to-left scripts and SQL are all welcome.
+        InvalidCompanyName: empty, longer than 200 characters, or with control characters,
+            noncharacters or reordering ones. Quotes, emoji, right-to-left scripts and SQL are all welcome.
     """
     for character in name:
-        # Cc control, Cs half of a surrogate pair, Cn unassigned, Zl/Zp line and paragraph breaks
-        if unicodedata.category(character) in {"Cc", "Cs", "Cn", "Zl", "Zp"}:
+        # Cc control, Cs half of a surrogate pair, Zl/Zp line and paragraph breaks
+        unshowable = unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
+        if unshowable or _is_noncharacter(character):
             raise InvalidCompanyName(
                 f"The company name holds the character U+{ord(character):04X}, which cannot be shown."
             )
@@ -78,7 +100,7 @@ def check_company_name(name: str) -> str:
                 f"The company name holds U+{ord(character):04X}, which reorders the text around it."
             )
     normal = unicodedata.normalize("NFC", name).strip()
-    if not any(unicodedata.category(character)[0] in "LNSP" for character in normal):
+    if not any(_can_be_seen(character) for character in normal):
         raise InvalidCompanyName("The company name is empty.")
     if len(normal) > LONGEST_NAME:
         raise InvalidCompanyName(
@@ -145,10 +167,10 @@ def check_identifier(value: str | UUID) -> UUID:
     """Raises InvalidIdentifier when it is not a UUID."""
     if isinstance(value, UUID):
         return value
-    try:
-        return UUID(value)
-    except ValueError:
-        raise InvalidIdentifier(f"{value!r} is not a UUID.") from None
+    # Stricter than UUID(), which takes what int() takes: underscores, blanks, any script's digits.
+    if _UUID.fullmatch(value) is None:
+        raise InvalidIdentifier(f"{value[:60]!r} is not a UUID.")
+    return UUID(value)
 
 
 def check_idempotency_key(key: str) -> str:

@@ -8,7 +8,6 @@ another row does not open there.
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 import re
 import secrets
@@ -23,7 +22,9 @@ from ghostcrm_provisioning.errors import InvalidSetting, SealingKeyMissing
 _FORMAT = b"\x01"
 _NONCE_BYTES = 12  # NIST SP 800-38D, 8.2.1: 96 bits
 _KEY_BYTES = 32
+_TAG_BYTES = 16
 _KEY_ID = re.compile(r"[0-9a-z]{1,32}")
+_KEY_FILE = re.compile(r"(?P<number>[0-9]{1,9})-(?P<key_id>[0-9a-z]{1,32})\.key")
 
 
 class Sealer:
@@ -52,9 +53,11 @@ class Sealer:
         Raises:
             SealingKeyMissing: the key it names is not here, or the value was altered or moved.
         """
-        end_of_header = 2 + sealed[1]
+        end_of_header = 2 + (sealed[1] if len(sealed) > 1 else 0)
         header, rest = sealed[:end_of_header], sealed[end_of_header:]
-        key_id = header[2:].decode(errors="replace")
+        key_id = header[2:].decode("ascii", errors="replace")
+        if len(rest) < _NONCE_BYTES + _TAG_BYTES or _KEY_ID.fullmatch(key_id) is None:
+            raise SealingKeyMissing("A sealed value was cut or altered: it does not name its key.")
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             raise SealingKeyMissing(f"The sealing key {key_id} is not here.", keyId=key_id)
@@ -76,14 +79,20 @@ def sealer_from_setting(value: str) -> Sealer:
         key_id, _, encoded = word.partition(":")
         try:
             key = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
+        except ValueError:
             key = b""
         if not _KEY_ID.fullmatch(key_id) or len(key) != _KEY_BYTES:
             raise InvalidSetting(
                 "GHOSTCRM_SEALING_KEYS cannot be used: each word must be `id:base64` with an id of "
                 f"lower-case letters and digits and a key of {_KEY_BYTES} bytes."
             )
+        if key_id in keys:
+            raise InvalidSetting(
+                f"GHOSTCRM_SEALING_KEYS cannot be used: it names two keys {key_id}."
+            )
         keys[key_id] = key
+    if not keys:
+        raise InvalidSetting("GHOSTCRM_SEALING_KEYS cannot be used: it names no key.")
     return Sealer(keys)
 
 
@@ -96,16 +105,26 @@ def sealer_from_folder(folder: Path) -> Sealer:
     if not any(folder.glob("*.key")):
         _make_first_key(folder)
     keys: dict[str, bytes] = {}
-    for path in sorted(folder.glob("*.key"), reverse=True):
-        key_id = path.stem.partition("-")[2]
+    for path in sorted(folder.glob("*.key"), key=_number_of, reverse=True):
+        name = _KEY_FILE.fullmatch(path.name)
         try:
-            key = base64.b64decode(path.read_text().strip(), validate=True)
-        except (OSError, binascii.Error) as problem:
+            key = base64.b64decode(path.read_text(encoding="ascii").strip(), validate=True)
+        except OSError as problem:
             raise SealingKeyMissing(f"The key file {path} cannot be read: {problem}.") from None
-        if not _KEY_ID.fullmatch(key_id) or len(key) != _KEY_BYTES:
+        except ValueError:
+            key = b""
+        if name is None or len(key) != _KEY_BYTES:
             raise SealingKeyMissing(f"The key file {path} does not hold a sealing key.")
-        keys[key_id] = key
+        if name["key_id"] in keys:
+            raise SealingKeyMissing(f"The key file {path} has the id of a newer one.")
+        keys[name["key_id"]] = key
     return Sealer(keys)
+
+
+def _number_of(path: Path) -> int:
+    """10 is newer than 9."""
+    name = _KEY_FILE.fullmatch(path.name)
+    return -1 if name is None else int(name["number"])
 
 
 def _make_first_key(folder: Path) -> None:

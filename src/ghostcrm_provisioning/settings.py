@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -17,7 +19,14 @@ from ghostcrm_provisioning.errors import InvalidSetting
 class Settings(BaseSettings):
     """What an operator may set. Secrets are masked when printed."""
 
-    model_config = SettingsConfigDict(env_prefix="GHOSTCRM_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="GHOSTCRM_",
+        frozen=True,
+        extra="ignore",
+        # A variable that is set to nothing (as a compose file does) is one that is not set.
+        env_ignore_empty=True,
+        allow_inf_nan=False,
+    )
 
     home: Path = Field(
         default=Path(".ghostcrm"),
@@ -101,7 +110,10 @@ class Settings(BaseSettings):
     @classmethod
     def absolute(cls, path: Path | None) -> Path | None:
         """A later change of the working directory must not move the data."""
-        return None if path is None else path.expanduser().absolute()
+        try:
+            return None if path is None else path.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError("begins with ~ and the name of somebody without a home") from None
 
     @field_validator("database_url")
     @classmethod
@@ -110,6 +122,16 @@ class Settings(BaseSettings):
             return None
         if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must start with postgresql://")
+        try:
+            parts = conninfo_to_dict(url.get_secret_value())
+        except psycopg.ProgrammingError:  # its text quotes the value
+            parts = None
+        if parts is None or any(
+            "@" in str(parts.get(key, "")) for key in ("host", "port", "dbname")
+        ):
+            raise ValueError(
+                "is not a connection URL; what is special in its password must be percent-encoded"
+            )
         return url
 
     @property

@@ -115,8 +115,8 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
     home = await open_home_server(settings)
     async with AsyncExitStack() as resources:
         control = await resources.enter_async_context(
-            # A run holds one connection at a time; the rest is for the worker's own needs.
-            ControlDatabase(home.control_url, largest_pool=settings.worker_concurrency + 4)
+            # A run keeps one connection and needs a second now and then.
+            ControlDatabase(home.control_url, largest_pool=2 * settings.worker_concurrency + 4)
         )
         providers = ServerProviders(home, resources)
         installation_id = await _set_up(control, sealer, home, providers)

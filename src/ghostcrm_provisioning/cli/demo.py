@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 from typing import Any
+from uuid import UUID
 
+import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from rich import box
@@ -20,14 +23,28 @@ from ghostcrm_provisioning.cli.provision import describe
 from ghostcrm_provisioning.cli.session import run_with_installation
 from ghostcrm_provisioning.cli.worker import prepare_template
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
+from ghostcrm_provisioning.clients.client import find_client
+from ghostcrm_provisioning.clients.run import Run
 from ghostcrm_provisioning.connecting import ClientConnection, connect_to
-from ghostcrm_provisioning.following import follow
+from ghostcrm_provisioning.errors import ClientNotReady, IsolationNotProven
+from ghostcrm_provisioning.following import follow, working
 from ghostcrm_provisioning.provisioning.work import template_of
+from ghostcrm_provisioning.registrar import Accepted
 from ghostcrm_provisioning.registration_form import checked_form
 from ghostcrm_provisioning.wiring import Installation
 
-_COMPANIES = ("Acme Rockets", "Blue Heron Travel", "Cedar & Sons", "Dunmore Dairy", "Été Parfums")
-_BARE_COPIES = 3
+_COMPANIES = (
+    "Acme Rockets",
+    "Blue Heron Travel",
+    "Cedar & Sons",
+    "Dunmore Dairy",
+    "Été Parfums",
+    "Fjord Marine",
+    "Granite Legal",
+    "Hopper Logistics",
+)
+# The first company is shown; the others are registered to measure and to be kept apart from it.
+_MEASURED = 5
 _LOOK = """
 select (select count(*) from pg_class where relnamespace = 'public'::regnamespace
         and relkind in ('r', 'p')) as tables,
@@ -39,53 +56,43 @@ select (select count(*) from pg_class where relnamespace = 'public'::regnamespac
 
 
 def demo(as_json: Json = False) -> None:
-    """Register a sample company, watch its database come into being, see how to connect.
+    """Register sample companies, watch a database come into being, see how to connect.
 
     Uses the embedded PostgreSQL in GHOSTCRM_HOME (default ./.ghostcrm), or the server in
-    GHOSTCRM_DATABASE_URL. Each call registers one more company.
+    GHOSTCRM_DATABASE_URL. Each call registers six more companies.
     """
 
     async def work(installation: Installation) -> int:
         began = perf_counter()
-        name = await prepare_template(installation)
-        say(f"[dim]Template {name} is ready ({duration((perf_counter() - began) * 1000)}).[/]")
-        bare_ms = await measure_bare_copies(installation)
-        company = await _next_company(installation)
-        say(f"\n[bold]{escape(company)}[/] registers for the professional plan.\n")
-        accepted = await installation.registrar.register(
-            checked_form(
-                company_name=company,
-                admin_email="admin@acme.example",
-                plan="professional",
-                blueprint=installation.settings.blueprint,
-            ),
-            registered_by="demo",
-        )
-        with RunProgress() as progress:
-            run = await follow(
-                installation, accepted.run_id, timeout_seconds=300, on_change=progress
+        await prepare_template(installation)
+        say(f"[dim]Template database ready ({duration((perf_counter() - began) * 1000)}).[/]")
+        number = await _count_demos(installation)
+        async with working(installation):
+            say(f"\n[bold]{escape(_company(number))}[/] registers for the professional plan.\n")
+            with RunProgress() as progress:
+                accepted, run = await _register(installation, _company(number), progress)
+            client, _, document = await describe(installation, accepted.client_id)
+            if client.status != "ready":
+                error = run.error or {}
+                say(f"[red]Not ready:[/] {escape(str(error.get('message')))}")
+                say(f"Next: {escape(str(error.get('nextStep')))}")
+                return 1
+            say(f"[dim]{_MEASURED} more register, to measure …[/]")
+            measured = await measure(
+                installation, [_company(number + each) for each in range(1, _MEASURED + 1)]
             )
-        client, _, document = await describe(installation, accepted.client_id)
-        if client.status != "ready":
-            error = run.error or {}
-            say(f"[red]Not ready:[/] {escape(str(error.get('message')))}")
-            say(f"Next: {escape(str(error.get('nextStep')))}")
-            return 1
         connection = await connect_to(installation, client.id, role="app", requested_by="demo")
         seen = await _look_inside(connection)
-        ratio = (run.duration_ms or 0) / bare_ms
+        refusal = await _knock_next_door(installation, connection, measured.last_client_id)
+        document["admin"]["temporaryPassword"] = accepted.temporary_password
+        document["measured"] = measured.as_document()
         if as_json:
-            document["admin"]["temporaryPassword"] = accepted.temporary_password
-            document["bareCopyMs"] = round(bare_ms, 1)
-            document["ratioToBareCopy"] = round(ratio, 2)
             print_json(document)
             return 0
         out.print(
             Panel(
-                _summary(
-                    document, accepted.temporary_password or "", seen, run.duration_ms, bare_ms
-                ),
-                title=f"{escape(company)} is ready",
+                _summary(document, seen, measured, refusal),
+                title=f"{escape(client.name)} is ready",
                 border_style="green",
                 box=box.ROUNDED,
                 expand=False,
@@ -97,19 +104,73 @@ def demo(as_json: Json = False) -> None:
     run_with_installation(work, as_json=as_json)
 
 
-async def measure_bare_copies(installation: Installation) -> float:
-    """Median time of a bare ``CREATE DATABASE … TEMPLATE`` of the same template, in ms."""
+@dataclass(frozen=True)
+class Measured:
+    """Accepted-to-ready beside a bare copy of the same template, taken in turns. All in ms."""
+
+    ready_ms: list[float]
+    bare_ms: list[float]
+    last_client_id: UUID
+
+    @property
+    def ratio(self) -> float:
+        return median(self.ready_ms) / median(self.bare_ms)
+
+    def as_document(self) -> dict[str, Any]:
+        return {
+            "readyMs": [round(each, 1) for each in self.ready_ms],
+            "bareCopyMs": [round(each, 1) for each in self.bare_ms],
+            "ratioOfMedians": round(self.ratio, 2),
+        }
+
+
+async def measure(installation: Installation, companies: list[str]) -> Measured:
+    """Register the companies, and take a bare ``CREATE DATABASE … TEMPLATE`` before each."""
     provider = await installation.providers.home()
     template = template_of(read_blueprint(installation.settings.blueprint))
-    times = [await provider.time_bare_copy(installation.id, template) for _ in range(_BARE_COPIES)]
-    return median(times)
+    ready_ms, bare_ms, client_id = [], [], None
+    for company in companies:
+        bare_ms.append(await provider.time_bare_copy(installation.id, template))
+        accepted, run = await _register(installation, company)
+        if run.duration_ms is None or run.status != "succeeded":
+            raise ClientNotReady(f"{company} did not become ready.")
+        ready_ms.append(run.duration_ms)
+        client_id = accepted.client_id
+    if client_id is None:
+        raise ValueError("at least one company is needed to measure")
+    return Measured(ready_ms, bare_ms, client_id)
 
 
-async def _next_company(installation: Installation) -> str:
+async def _register(
+    installation: Installation, company: str, progress: RunProgress | None = None
+) -> tuple[Accepted, Run]:
+    accepted = await installation.registrar.register(
+        checked_form(
+            company_name=company,
+            admin_email="admin@acme.example",
+            plan="professional",
+            blueprint=installation.settings.blueprint,
+        ),
+        registered_by="demo",
+    )
+    run = await follow(
+        installation,
+        accepted.run_id,
+        timeout_seconds=300,
+        on_change=progress,
+        lend_a_hand=False,
+    )
+    return accepted, run
+
+
+async def _count_demos(installation: Installation) -> int:
     row = await installation.control.fetch_one(
         "select count(*) as demos from clients where registered_by = 'demo'"
     )
-    number = row["demos"] if row else 0
+    return int(row["demos"]) if row else 0
+
+
+def _company(number: int) -> str:
     round_number, index = divmod(number, len(_COMPANIES))
     return _COMPANIES[index] + (f" {round_number + 1}" if round_number else "")
 
@@ -117,46 +178,53 @@ async def _next_company(installation: Installation) -> str:
 async def _look_inside(connection: ClientConnection) -> dict[str, Any]:
     app = await AsyncConnection.connect(connection.database_url, row_factory=dict_row)
     async with app:
-        row = await (await app.execute(_LOOK)).fetchone() or {}
-        contacts = await (
-            await app.execute("select count(*) as seen from public.contacts")
-        ).fetchone()
-        return {**row, "seen_as_nobody": contacts["seen"] if contacts else "?"}
+        return await (await app.execute(_LOOK)).fetchone() or {}
+
+
+async def _knock_next_door(
+    installation: Installation, connection: ClientConnection, neighbour_id: UUID
+) -> str:
+    """Try this client's login on its neighbour's database; returns what PostgreSQL says."""
+    async with installation.control.connection() as control:
+        neighbour = await find_client(control, neighbour_id)
+    try:
+        await AsyncConnection.connect(connection.database_url, dbname=neighbour.database_name)
+    except psycopg.OperationalError as refused:
+        said = str(refused).strip().splitlines()[0]
+        return f"refused at {neighbour.name}: {said.partition('FATAL:')[2].strip() or said}"
+    raise IsolationNotProven(f"The login of one client opened the database of {neighbour.name}.")
 
 
 def _summary(
-    document: dict[str, Any],
-    temporary_password: str,
-    seen: dict[str, Any],
-    duration_ms: float | None,
-    bare_ms: float,
+    document: dict[str, Any], seen: dict[str, Any], measured: Measured, refusal: str
 ) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     admin = document["admin"]
-    ratio = (duration_ms or 0) / bare_ms
-    for title, value in (
+    ready, bare = median(measured.ready_ms), median(measured.bare_ms)
+    rows = [
         ("Database", f"{document['database']['name']} ({seen['size']})"),
         (
             "Schema",
             f"{seen['tables']} tables, {seen['tables_with_rls']} of them with row level security, "
             f"{seen['policies']} policies",
         ),
-        ("Admin", f"{admin['email']}, temporary password {temporary_password}"),
+        ("Admin", f"{admin['email']}, temporary password {admin['temporaryPassword']}"),
+        ("Its login", refusal),
         (
             "Time",
-            f"{duration(duration_ms)} from accepted to ready, without spares: {ratio:.1f} × a bare "
-            f"CREATE DATABASE … TEMPLATE ({duration(bare_ms)})",
+            f"{duration(ready)} from accepted to ready, without spares: {measured.ratio:.1f} × a bare "
+            f"CREATE DATABASE … TEMPLATE ({duration(bare)}; medians of {len(measured.ready_ms)})",
         ),
-    ):
-        table.add_row(title, escape(value))
-    for step in document["steps"]:
-        table.add_row(
-            "" if step is not document["steps"][0] else "Steps",
-            f"{step['name'].replace('_', ' '):<20} {duration(step['durationMs']):>8}  "
-            f"[dim]{escape(step.get('observation', ''))}[/]",
+    ]
+    for number, step in enumerate(document["steps"]):
+        title = "" if number else "Steps"
+        rows.append(
+            (title, f"{step['name'].replace('_', ' '):<20} {duration(step['durationMs']):>8}")
         )
+    for title, value in rows:
+        table.add_row(title, escape(value))
     return table
 
 

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ghostcrm_provisioning.errors import InvalidBlueprint, UnknownPlan
 
-_MIGRATION = re.compile(r"(?P<version>\d{3,14})_(?P<name>[a-z0-9_]+)")
+_MIGRATION = re.compile(r"(?P<version>[0-9]{3,14})_(?P<name>[a-z0-9_]+)")
 _SCRIPT_SUFFIXES = (".sql", ".pgsql")
 
 
@@ -123,8 +123,12 @@ def find_blueprint(reference: str) -> Path:
     """
     shipped = Path(str(files("ghostcrm_provisioning").joinpath("blueprints")))
     looks_like_a_path = "/" in reference or "\\" in reference or reference.startswith(".")
-    folder = Path(reference).expanduser() if looks_like_a_path else shipped / reference
-    if not (folder / "blueprint.toml").is_file():
+    try:
+        folder = Path(reference).expanduser() if looks_like_a_path else shipped / reference
+        is_there = (folder / "blueprint.toml").is_file()
+    except (OSError, RuntimeError):  # a name that is too long, a closed folder, an unknown ~user
+        is_there = False
+    if not is_there:
         names = ", ".join(sorted(entry.name for entry in shipped.iterdir() if entry.is_dir()))
         raise InvalidBlueprint(
             f"There is no blueprint {reference!r}.",
@@ -149,8 +153,12 @@ def _files_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
     for directory, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(directory, name)  # noqa: PTH118 - five times as fast
-            status = os.stat(path)  # noqa: PTH116
-            seen.append((path, status.st_mtime_ns, status.st_size))
+            try:
+                status = os.stat(path)  # noqa: PTH116
+            except OSError:  # a link that leads nowhere; if it is needed, reading it says so
+                continue
+            # The time of the last change, unlike that of the last write, cannot be set back.
+            seen.append((path, status.st_ctime_ns, status.st_size))
     return tuple(sorted(seen))
 
 
@@ -183,7 +191,7 @@ def _read_declaration(folder: Path) -> _Declaration:
 
 
 def _read_migrations(folder: Path) -> tuple[Migration, ...]:
-    migrations: dict[str, Migration] = {}
+    migrations: dict[int, Migration] = {}
     for entry in sorted(folder.iterdir()):
         is_script = entry.is_file() and entry.suffix in _SCRIPT_SUFFIXES
         if not (is_script or entry.is_dir()) or entry.name == "seeds":
@@ -195,16 +203,16 @@ def _read_migrations(folder: Path) -> tuple[Migration, ...]:
                 next_step="Name it NNN_what_it_does.sql, or NNN_what_it_does/ for a folder.",
             )
         version = match["version"]
-        if version in migrations:
-            raise InvalidBlueprint(
-                f"{entry} has the same number as {version}_{migrations[version].name}."
-            )
+        if (other := migrations.get(int(version))) is not None:
+            raise InvalidBlueprint(f"{entry} has the same number as {other.version}_{other.name}.")
         scripts = (
             (Script(entry.relative_to(folder).as_posix(), _read_text(entry)),)
             if is_script
             else tuple(_read_scripts(entry, folder))
         )
-        migrations[version] = Migration(version, match["name"], scripts)
+        if not scripts:
+            raise InvalidBlueprint(f"{entry} holds no .sql or .pgsql file.")
+        migrations[int(version)] = Migration(version, match["name"], scripts)
     if not migrations:
         raise InvalidBlueprint(f"{folder} has no migration.")
     # Versions are compared as numbers: 010 comes after 9, whatever their widths.
@@ -221,6 +229,11 @@ def _read_scripts(folder: Path, root: Path) -> list[Script]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         raise InvalidBlueprint(f"{path} cannot be read: {problem}.") from None
+    if "\0" in text:
+        # libpq would send what stands before it and nothing else.
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise InvalidBlueprint(f"{path}, line {line}: there is a NUL character.")
+    return text

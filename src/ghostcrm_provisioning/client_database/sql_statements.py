@@ -31,7 +31,7 @@ _TOKEN = re.compile(
 _BLOCK_COMMENT_EDGE = re.compile(r"/\*|\*/")
 _BLANK_OR_COMMENT = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z))+")
 _TRANSACTION_CONTROL = re.compile(
-    r"(?i)(begin|commit|rollback|abort|savepoint|start\s+transaction|prepare\s+transaction)\b"
+    r"(?i)(begin|commit|end|rollback|abort|savepoint|start\s+transaction|prepare\s+transaction)\b"
 )
 
 

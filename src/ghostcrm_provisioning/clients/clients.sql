@@ -76,8 +76,10 @@ limit %(limit)s
 select id from clients where id::text like %(prefix)s || '%%' order by id limit 2
 
 -- name: mark_provisioning
-update clients set status = 'provisioning', updated_at = clock_timestamp()
-where id = %(client_id)s and status in ('registered', 'failed')
+update clients c set status = 'provisioning', updated_at = clock_timestamp()
+from runs r
+where r.id = %(run_id)s and r.status in ('queued', 'running') and c.id = r.client_id
+  and c.status in ('registered', 'failed')
 
 -- name: mark_failed
 update clients set status = 'failed', updated_at = clock_timestamp() where id = %(client_id)s

@@ -5,7 +5,7 @@ The shapes are a contract: scripts rely on them. No document holds a secret.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from ghostcrm_provisioning.clients.client import Client
@@ -16,7 +16,7 @@ def instant(moment: datetime | None) -> str | None:
     """ISO 8601 in UTC, to the millisecond."""
     if moment is None:
         return None
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def whole_ms(duration: float | None) -> int | None:

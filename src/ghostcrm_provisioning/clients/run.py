@@ -123,40 +123,43 @@ async def insert_run(
         RUNS["insert_run"],
         {"id": run_id, "client_id": client_id, "kind": kind, "priority": priority},
     )
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            RUNS["insert_step"],
-            [
-                {"run_id": run_id, "position": position, "name": name}
-                for position, name in enumerate(step_names, start=1)
-            ],
-        )
+    await connection.execute(RUNS["insert_steps"], {"run_id": run_id, "names": list(step_names)})
 
 
 class HeldRun:
     """A run that this worker holds under a fence, and the writes it may make to it."""
 
-    def __init__(self, control: ControlDatabase, run: Run, worker_id: UUID) -> None:
+    def __init__(
+        self, control: ControlDatabase, own: Connection, run: Run, worker_id: UUID
+    ) -> None:
         self._control = control
+        self._own = own
         self.run = run
         self._worker_id = worker_id
 
     @classmethod
     async def take_up(
-        cls, control: ControlDatabase, run_id: UUID, worker_id: UUID
+        cls, control: ControlDatabase, own: Connection, run_id: UUID, worker_id: UUID
     ) -> HeldRun | None:
-        """Take the run over from whoever had it; None when it has ended already."""
-        async with control.transaction() as connection:
-            row = await (
-                await connection.execute(
-                    RUNS["take_up"], {"run_id": run_id, "worker_id": worker_id}
-                )
-            ).fetchone()
-            if row is None:
-                return None
-            run = Run.from_row(row)
-            await connection.execute(CLIENTS["mark_provisioning"], {"client_id": run.client_id})
-        return cls(control, run, worker_id)
+        """Take the run over from whoever had it; None when it has ended already.
+
+        Args:
+            own: a connection to the control database that is this run's for as long as it is held.
+        """
+        async with own.pipeline(), own.transaction():
+            taken = await own.execute(RUNS["take_up"], {"run_id": run_id, "worker_id": worker_id})
+            await own.execute(CLIENTS["mark_provisioning"], {"run_id": run_id})
+            row = await taken.fetchone()
+        return None if row is None else cls(control, own, Run.from_row(row), worker_id)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """The run's own connection to the control database; another one once that is broken."""
+        if self._own.closed or self._own.broken:
+            async with self._control.connection() as connection:
+                yield connection
+        else:
+            yield self._own
 
     @asynccontextmanager
     async def holding(self) -> AsyncIterator[Connection]:
@@ -169,7 +172,7 @@ class HeldRun:
             Superseded: another worker has taken it up since; nothing was written.
         """
         async with (
-            self._control.connection() as connection,
+            self.connection() as connection,
             connection.pipeline(),
             connection.transaction(),
         ):

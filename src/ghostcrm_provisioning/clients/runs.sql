@@ -2,8 +2,10 @@
 insert into runs (id, client_id, kind, priority)
 values (%(id)s, %(client_id)s, %(kind)s, %(priority)s)
 
--- name: insert_step
-insert into steps (run_id, position, name) values (%(run_id)s, %(position)s, %(name)s)
+-- name: insert_steps
+insert into steps (run_id, position, name)
+select %(run_id)s, position, name
+from unnest(%(names)s::text[]) with ordinality as step (name, position)
 
 -- name: find_run
 select r.id, r.client_id, r.kind::text, r.status::text, r.priority, r.fence, r.worker_id,

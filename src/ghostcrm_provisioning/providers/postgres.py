@@ -227,8 +227,6 @@ class PostgresProvider:
     async def _ensure_database(self, request: DatabaseRequest) -> None:
         async with self._pool.connection() as connection:
             template = await self._template(connection, request.installation_id, request.template)
-            if await self._find(connection, request.name) is not None:
-                return
             try:
                 await connection.execute(
                     sql.SQL("create database {} template {} allow_connections false").format(
@@ -236,7 +234,7 @@ class PostgresProvider:
                     )
                 )
             except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-                pass  # another worker, or an earlier call whose reply was lost
+                pass  # another worker, or an earlier call whose reply was lost; its stamp is looked at later
             except psycopg.errors.InvalidCatalogName:
                 self._ready_templates.discard(template)
                 raise DatabaseBusy(

@@ -79,25 +79,25 @@ class ClientDatabaseProvisioner:
 
     async def carry_out(self, run_id: UUID, worker_id: UUID) -> float | None:
         """Work on a run until it ends or has to wait; returns in how many seconds to come back."""
-        held = await HeldRun.take_up(self._control, run_id, worker_id)
-        if held is None:
-            return None
-        async with self._control.connection() as connection:
-            client = await find_client(connection, held.run.client_id)
-        log = structlog.get_logger("ghostcrm.provisioning").bind(
-            clientId=str(client.id), clientName=client.name, runId=str(run_id)
-        )
-        try:
-            return await self._carry_out(held, client, log)
-        except Superseded:
-            log.info("run_superseded", status="superseded")
-            return None
+        async with self._control.connection() as own:
+            held = await HeldRun.take_up(self._control, own, run_id, worker_id)
+            if held is None:
+                return None
+            client = await find_client(own, held.run.client_id)
+            log = structlog.get_logger("ghostcrm.provisioning").bind(
+                clientId=str(client.id), clientName=client.name, runId=str(run_id)
+            )
+            try:
+                return await self._carry_out(held, client, log)
+            except Superseded:
+                log.info("run_superseded", status="superseded")
+                return None
 
     async def _carry_out(
         self, held: HeldRun, client: Client, log: structlog.typing.FilteringBoundLogger
     ) -> float | None:
         workflow = WORKFLOWS[held.run.kind]
-        async with self._control.connection() as connection:
+        async with held.connection() as connection:
             recorded = {step.name: step for step in await list_steps(connection, held.run.id)}
         pending = [step for step in workflow.steps if recorded[step.name].status != "done"]
         log.info("run_started", status="running", kind=workflow.kind)
@@ -137,8 +137,8 @@ class ClientDatabaseProvisioner:
     async def _gather(self, held: HeldRun, client: Client) -> Work:
         blueprint = await asyncio.to_thread(read_blueprint, client.blueprint)
         return await gather_work(
-            self._control,
             held,
+            client,
             sealer=self._sealer,
             blueprint=blueprint,
             provider=await self._providers.of_server(client.server_id),

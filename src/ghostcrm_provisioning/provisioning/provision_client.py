@@ -55,11 +55,14 @@ async def blueprint_is_installed(work: Work) -> Observation:
     missing = [m.version for m in work.blueprint.migrations if m.version not in installed.versions]
     if missing or installed.fingerprint != work.blueprint.fingerprint:
         return Observation(False, f"{len(missing)} migrations of {work.blueprint.name} are missing")
-    await work.control.execute(
-        CLIENTS["mark_database_present"],
-        database_id=work.client.database_id,
-        fingerprint=work.blueprint.fingerprint,
-    )
+    async with work.held.connection() as control:
+        await control.execute(
+            CLIENTS["mark_database_present"],
+            {
+                "database_id": work.client.database_id,
+                "fingerprint": work.blueprint.fingerprint,
+            },
+        )
     return Observation(
         True, f"{work.blueprint.name} with {len(work.blueprint.migrations)} migrations is installed"
     )
@@ -117,7 +120,10 @@ async def nothing_to_make(_: Work) -> None:
 
 
 async def is_handed_over(work: Work) -> Observation:
-    row = await work.control.fetch_one(CLIENTS["is_handed_over"], client_id=work.client.id)
+    async with work.held.connection() as control:
+        row = await (
+            await control.execute(CLIENTS["is_handed_over"], {"client_id": work.client.id})
+        ).fetchone()
     if row is None or not row["holds"]:
         return Observation(False, "not handed over yet")
     return Observation(True, "the client is ready")

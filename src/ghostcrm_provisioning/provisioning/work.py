@@ -11,10 +11,9 @@ from ghostcrm_provisioning.client_database.blueprint import Blueprint, Plan
 from ghostcrm_provisioning.client_database.install import install_blueprint, install_platform
 from ghostcrm_provisioning.client_database.isolation import prove_template
 from ghostcrm_provisioning.client_database.roles import APPLICATION, LOGIN_ROLES
-from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client, names_of_seals
+from ghostcrm_provisioning.clients.client import CLIENTS, Client, names_of_seals
 from ghostcrm_provisioning.clients.credentials import Credentials
 from ghostcrm_provisioning.clients.run import HeldRun
-from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.providers.provider import (
     Connection,
     DatabaseRequest,
@@ -29,7 +28,6 @@ from ghostcrm_provisioning.sealing import Sealer
 class Work:
     """One client's run in the hands of one worker."""
 
-    control: ControlDatabase
     held: HeldRun
     client: Client
     blueprint: Blueprint
@@ -100,10 +98,13 @@ def logins_of(credentials: Credentials, plan: Plan) -> tuple[Login, ...]:
 
 
 async def open_secrets(
-    control: ControlDatabase, sealer: Sealer, client: Client
+    control: Connection, sealer: Sealer, client: Client
 ) -> tuple[Credentials, str | None]:
     """A client's credentials, and its admin's password hash while it is still needed."""
-    row = await control.fetch_one(CLIENTS["find_secrets"], client_id=client.id) or {}
+    row = (
+        await (await control.execute(CLIENTS["find_secrets"], {"client_id": client.id})).fetchone()
+        or {}
+    )
     of_admin, of_database = names_of_seals(client.id, client.database_id)
     credentials = Credentials.from_text(
         sealer.open(bytes(row["credentials_sealed"]), belongs_to=of_database)
@@ -115,8 +116,8 @@ async def open_secrets(
 
 
 async def gather_work(
-    control: ControlDatabase,
     held: HeldRun,
+    client: Client,
     *,
     sealer: Sealer,
     blueprint: Blueprint,
@@ -124,12 +125,10 @@ async def gather_work(
     installation_id: UUID,
 ) -> Work:
     """Everything that the steps of a run need."""
-    async with control.connection() as connection:
-        client = await find_client(connection, held.run.client_id)
-    credentials, password_hash = await open_secrets(control, sealer, client)
+    async with held.connection() as control:
+        credentials, password_hash = await open_secrets(control, sealer, client)
     plan = blueprint.plan(client.plan)
     return Work(
-        control=control,
         held=held,
         client=client,
         blueprint=blueprint,

@@ -1,0 +1,183 @@
+"""One real PostgreSQL for the whole test run; a control database of its own for each installation.
+
+``--postgres wheel`` (the default) uses the binaries that come with us, ``--postgres debian`` the
+newest of Debian's, ``--postgres /folder/with/initdb`` any other. The tests reach it as an ordinary
+login that may create databases and roles and is no superuser, as the product does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from ghostcrm_provisioning.client_database.roles import list_missing, prepare_server
+from ghostcrm_provisioning.embedded import EmbeddedPostgres, RunningPostgres
+from ghostcrm_provisioning.providers.postgres import connection_url
+from ghostcrm_provisioning.settings import Settings, read_settings
+from ghostcrm_provisioning.wiring import Installation, open_installation
+
+_HOME_VARIABLE = "GHOSTCRM_TEST_POSTGRES_HOME"
+_DEBIAN = Path("/usr/lib/postgresql")
+ADMIN = "provisioner"
+ADMIN_PASSWORD = "the provisioner's own"
+# The server is thrown away, so it need not survive a power cut; the rest is as shipped. All its
+# statements are logged: a test looks for secrets among them.
+_SERVER_SETTINGS = {"fsync": "off", "max_connections": "300", "log_statement": "all"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgres", default="wheel", help="wheel, debian, or a folder with initdb")
+
+
+def binaries_of(choice: str) -> Path | None:
+    """The folder to take the server's programs from; None for those that come with us."""
+    if choice == "wheel":
+        return None
+    if choice != "debian":
+        return Path(choice)
+    versions = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if not versions:
+        pytest.exit("Debian's postgresql is not installed", returncode=4)
+    return versions[-1].parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        # Set before the workers of pytest-xdist start: they share the server.
+        os.environ[_HOME_VARIABLE] = tempfile.mkdtemp(prefix="ghostcrm-tests-")
+    for variable in [name for name in os.environ if name.startswith("GHOSTCRM_")]:
+        if variable not in {_HOME_VARIABLE, "GHOSTCRM_TEST_SQL_URL"}:
+            del os.environ[variable]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return
+    home = Path(os.environ.pop(_HOME_VARIABLE))
+    postgres = EmbeddedPostgres(home, binaries=binaries_of(config.getoption("--postgres")))
+    if (home / "postgresql").exists():
+        postgres.stop()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Server:
+    """The PostgreSQL of this test run."""
+
+    running: RunningPostgres
+    log_folder: Path
+
+    def superuser(self, database: str = "postgres") -> psycopg.Connection[dict[str, object]]:
+        return psycopg.connect(self.running.url(database), autocommit=True, row_factory=dict_row)
+
+    def admin_url(self, database: str) -> str:
+        return connection_url(
+            host=self.running.host,
+            port=str(self.running.port),
+            database=database,
+            user=ADMIN,
+            password=ADMIN_PASSWORD,
+        )
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Server:
+    home = Path(os.environ[_HOME_VARIABLE])
+    running = EmbeddedPostgres(
+        home,
+        binaries=binaries_of(request.config.getoption("--postgres")),
+        settings=_SERVER_SETTINGS,
+    ).start()
+    server = Server(running, home / "postgresql")
+    with server.superuser() as connection:
+        connection.execute("select pg_advisory_lock(1)")
+        if not connection.execute("select from pg_roles where rolname = %s", (ADMIN,)).fetchall():
+            connection.execute(
+                sql.SQL("create role {} login createdb createrole password {}").format(
+                    sql.Identifier(ADMIN), sql.Literal(ADMIN_PASSWORD)
+                )
+            )
+    return server
+
+
+@pytest.fixture
+async def control_url(server: Server) -> str:
+    """An empty control database on a prepared server."""
+    name = f"control_{uuid4().hex[:12]}"
+    admin = await psycopg.AsyncConnection.connect(
+        server.running.url(), autocommit=True, row_factory=dict_row
+    )
+    async with admin:
+        await admin.execute("select pg_advisory_lock(1)")
+        checker = await psycopg.AsyncConnection.connect(
+            server.admin_url("postgres"), autocommit=True, row_factory=dict_row
+        )
+        async with checker:
+            if await list_missing(checker):
+                await prepare_server(admin, admin=ADMIN)
+        await admin.execute(
+            sql.SQL("create database {} owner {}").format(
+                sql.Identifier(name), sql.Identifier(ADMIN)
+            )
+        )
+    return server.admin_url(name)
+
+
+@pytest.fixture
+def environment(
+    control_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, str]]:
+    """Sets the settings of an installation of its own, for this process and those it starts."""
+
+    def set_(**settings: object) -> dict[str, str]:
+        variables = {
+            "GHOSTCRM_HOME": str(tmp_path / "home"),
+            "GHOSTCRM_DATABASE_URL": control_url,
+            "GHOSTCRM_RETRY_FIRST_WAIT_SECONDS": "0.05",
+        } | {f"GHOSTCRM_{name.upper()}": str(value) for name, value in settings.items()}
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return {**os.environ, **variables}
+
+    return set_
+
+
+OpenInstallation = Callable[..., Awaitable[Installation]]
+
+
+@pytest.fixture
+async def opened(
+    environment: Callable[..., dict[str, str]],
+) -> AsyncIterator[OpenInstallation]:
+    """Opens installations with the settings given; closes them after the test."""
+    async with AsyncExitStack() as resources:
+
+        async def open_(**settings: object) -> Installation:
+            environment(**settings)
+            return await resources.enter_async_context(open_installation(read_settings()))
+
+        yield open_
+
+
+@pytest.fixture
+async def installation(opened: OpenInstallation) -> Installation:
+    """An installation with an empty control database."""
+    return await opened()
+
+
+@pytest.fixture
+def settings(environment: Callable[..., dict[str, str]]) -> Iterator[Settings]:
+    """The settings of an installation that is not open yet."""
+    environment()
+    yield read_settings()
