@@ -34,7 +34,8 @@ down: $(VENV)/.runtime ## Stop the embedded PostgreSQL; data stays in ./.ghostcr
 	@$(BIN)/ghostcrm postgres stop
 
 test: check ## Run all checks and all tests
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto -m "not alone"
+	@$(BIN)/python -m pytest -m alone
 	@scripts/test-other-servers
 
 check: $(VENV)/.development ## Format, lint, types and import layers

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,7 +177,7 @@ async def installation(opened: OpenInstallation) -> Installation:
 
 
 @pytest.fixture
-def settings(environment: Callable[..., dict[str, str]]) -> Iterator[Settings]:
+def settings(environment: Callable[..., dict[str, str]]) -> Settings:
     """The settings of an installation that is not open yet."""
     environment()
-    yield read_settings()
+    return read_settings()

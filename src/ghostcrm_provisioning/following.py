@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import Protocol
 from uuid import UUID
 
 from psycopg import AsyncConnection
@@ -58,13 +59,15 @@ async def follow(
                 )
             if lend_a_hand:
                 await help_out()
-            await wait_for_announcement()
+            await wait_for_announcement(run_id, only_runs=on_change is None)
+
+
+class _Wait(Protocol):
+    async def __call__(self, run_id: UUID, *, only_runs: bool) -> None: ...
 
 
 @asynccontextmanager
-async def _announcements(
-    installation: Installation,
-) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+async def _announcements(installation: Installation) -> AsyncIterator[_Wait]:
     with translating("the control database"):
         connection = await AsyncConnection.connect(
             connection_options(installation.control.url, application_name="ghostcrm follow"),
@@ -73,9 +76,14 @@ async def _announcements(
         async with connection:
             await connection.execute("listen ghostcrm_runs")
 
-            async def wait() -> None:
-                async for _ in connection.notifies(timeout=_LONGEST_SILENCE_SECONDS, stop_after=1):
-                    pass
+            async def wait(run_id: UUID, *, only_runs: bool) -> None:
+                """Until something was announced of that run, or it has been silent for long."""
+                until = monotonic() + _LONGEST_SILENCE_SECONDS
+                while (left := until - monotonic()) > 0:
+                    async for announced in connection.notifies(timeout=left, stop_after=1):
+                        about, what, _ = announced.payload.split()
+                        if about == str(run_id) and (what == "run" or not only_runs):
+                            return
 
             yield wait
 

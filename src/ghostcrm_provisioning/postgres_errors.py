@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -84,11 +85,20 @@ def translated(error: BaseException, *, where: str) -> GhostcrmError:
     if isinstance(error, ConnectionError | socket.gaierror) or (
         isinstance(error, OSError) and error.errno in _NETWORK_ERRNOS
     ):
-        return ServerUnreachable(
-            f"{where} cannot be reached: {error.strerror or type(error).__name__}."
+        said = error.strerror if isinstance(error, socket.gaierror) else _said_by_system(error)
+        return ServerUnreachable(f"{where} cannot be reached: {said}.")
+    if isinstance(error, OSError):
+        # A file, not a server: a full disk, a missing permission.
+        return UnexpectedFailure(
+            f"{_said_by_system(error)} on {where}.", exception=type(error).__name__
         )
     # The text of an unforeseen error may hold anything, a secret too: the log's traceback is for it.
     return UnexpectedFailure(f"{type(error).__name__} on {where}.", exception=type(error).__name__)
+
+
+def _said_by_system(error: OSError) -> str:
+    """The system's sentence for the error's number; the error's own text may hold anything."""
+    return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
 def _translated_psycopg(error: psycopg.Error, where: str) -> GhostcrmError:

@@ -31,11 +31,14 @@ FIELDS = (
     "error",
 )
 _SECRET_NAME = re.compile(
-    r"(?i)pass_?(?:word|wd|phrase)|secret|token|credential|(?:api|anon|role|private|sealing)_?key"
+    r"(?i)pass_?(?:word|wd|phrase)|pwd|secret|token|credential|(?:api|anon|role|private|sealing)_?key"
     r"|database_?url|authorization|cookie|jwt"
 )
 # Up to the last @: one that stands unescaped in a password must not cut the mask short.
-_URL_PASSWORD = re.compile(r"(?i)(?P<before>\b[a-z][a-z0-9+.-]{0,20}://[^\s:/@]*:)\S+(?=@)")
+# Lengths are limited, or a long text without any @ would take the square of its length.
+_URL_PASSWORD = re.compile(
+    r"(?i)(?P<before>\b[a-z][a-z0-9+.-]{0,20}://[^\s:/@]{0,200}:)\S{1,500}(?=@)"
+)
 # As in a libpq connection string, or in the query of a URL.
 _PASSWORD_PARAMETER = re.compile(
     r"(?i)(?P<before>\bpassword\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s&'\"]+)"
@@ -104,7 +107,10 @@ def masked(value: Any) -> Any:
     if isinstance(value, float) and isfinite(value):
         return value
     # Whatever else it is would be written as its text.
-    text = _URL_PASSWORD.sub(rf"\g<before>{_MASK}", str(value))
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", errors="backslashreplace")
+    text = value if isinstance(value, str) else str(value)
+    text = _URL_PASSWORD.sub(rf"\g<before>{_MASK}", text)
     return _BCRYPT.sub(_MASK, _PASSWORD_PARAMETER.sub(rf"\g<before>{_MASK}", text))
 
 

@@ -127,6 +127,7 @@ def check_email(address: str) -> str:
             address.strip(),
             check_deliverability=False,
             allow_smtputf8=False,
+            strict=True,  # at most 64 characters before the @ (RFC 5321, 4.5.3.1.1)
             test_environment=True,
         )
     except EmailNotValidError as problem:

@@ -73,6 +73,12 @@ class Settings(BaseSettings):
         ge=1,
         description="A worker that was silent for this long loses its work to another.",
     )
+    max_worker_deaths: int = Field(
+        default=5,
+        ge=1,
+        description="A run fails when so many workers have died in a row while they were at the same "
+        "step of it.",
+    )
     worker_concurrency: int = Field(
         default=8,
         ge=1,

@@ -137,6 +137,7 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
                 longest_told_to_wait=settings.longest_told_to_wait_seconds,
             ),
             step_deadline_seconds=settings.step_deadline_seconds,
+            max_worker_deaths=settings.max_worker_deaths,
             on_failure=notifier.client_failed,
         )
         yield Installation(

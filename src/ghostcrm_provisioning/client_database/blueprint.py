@@ -147,7 +147,7 @@ def read_blueprint(reference: str) -> Blueprint:
     return _read(reference, folder, _files_of(folder))
 
 
-def _files_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
+def _files_of(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
     """What tells that a blueprint has changed on disk."""
     seen = []
     for directory, _, names in os.walk(folder):
@@ -158,12 +158,12 @@ def _files_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
             except OSError:  # a link that leads nowhere; if it is needed, reading it says so
                 continue
             # The time of the last change, unlike that of the last write, cannot be set back.
-            seen.append((path, status.st_ctime_ns, status.st_size))
+            seen.append((path, status.st_ino, status.st_ctime_ns, status.st_size))
     return tuple(sorted(seen))
 
 
 @lru_cache(maxsize=16)
-def _read(reference: str, folder: Path, _files: tuple[tuple[str, int, int], ...]) -> Blueprint:
+def _read(reference: str, folder: Path, _files: tuple[tuple[str, int, int, int], ...]) -> Blueprint:
     declaration = _read_declaration(folder)
     seeds = folder / "seeds"
     return Blueprint(

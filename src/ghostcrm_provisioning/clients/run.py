@@ -273,6 +273,8 @@ class HeldRun:
             RUNS["finish_step"],
             {"run_id": self.run.id, "position": position, "observation": observation},
         )
+        if self.run.worker_deaths:
+            await connection.execute(RUNS["forgive_deaths"], {"run_id": self.run.id})
 
     async def _finish_attempt(
         self, connection: Connection, position: int, outcome: str, error: Jsonb | None

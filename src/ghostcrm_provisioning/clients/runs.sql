@@ -74,6 +74,10 @@ update steps
 set status = 'done', finished_at = clock_timestamp(), observation = %(observation)s, error = null
 where run_id = %(run_id)s and position = %(position)s
 
+-- name: forgive_deaths
+-- There was progress: only deaths in a row at the same step count.
+update runs set worker_deaths = 0 where id = %(run_id)s
+
 -- name: postpone_step
 update steps
 set status = 'waiting', error = %(error)s, attempt = %(attempt)s

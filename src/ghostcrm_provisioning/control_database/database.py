@@ -60,6 +60,11 @@ class ControlDatabase:
     async def open(self) -> None:
         """Raises ServerUnreachable when the server does not answer within ten seconds."""
         with translating(WHERE):
+            # A pool only ever says that it waited in vain; a connection says why.
+            probe = await AsyncConnection.connect(
+                connection_options(self.url, application_name="ghostcrm")
+            )
+            await probe.close()
             await self._pool.open(wait=True, timeout=15)
 
     async def close(self) -> None:

@@ -41,8 +41,6 @@ from ghostcrm_provisioning.provisioning.workflow import Step, Workflow
 from ghostcrm_provisioning.sealing import Sealer
 
 WORKFLOWS = {workflow.kind: workflow for workflow in (PROVISION_CLIENT,)}
-# A run that takes its workers down with it must not go round for ever.
-_MOST_WORKER_DEATHS = 5
 
 
 class Providers(Protocol):
@@ -67,6 +65,7 @@ class ClientDatabaseProvisioner:
         providers: Providers,
         retry: RetryPolicy,
         step_deadline_seconds: float,
+        max_worker_deaths: int,
         on_failure: OnFailure,
     ) -> None:
         self._control = control
@@ -75,6 +74,8 @@ class ClientDatabaseProvisioner:
         self._providers = providers
         self._retry = retry
         self._step_deadline_seconds = step_deadline_seconds
+        # A run that takes its workers down with it must not go round for ever.
+        self._max_worker_deaths = max_worker_deaths
         self._on_failure = on_failure
 
     async def carry_out(self, run_id: UUID, worker_id: UUID) -> float | None:
@@ -105,7 +106,7 @@ class ClientDatabaseProvisioner:
         at: RunStep | None = None
         async with AsyncExitStack() as resources:
             try:
-                if held.run.worker_deaths >= _MOST_WORKER_DEATHS:
+                if held.run.worker_deaths >= self._max_worker_deaths:
                     at = recorded[pending[0].name] if pending else None
                     raise WorkerDiedRepeatedly(deaths=held.run.worker_deaths)
                 work: Work | None = None

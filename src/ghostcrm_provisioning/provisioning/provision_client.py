@@ -55,7 +55,7 @@ async def blueprint_is_installed(work: Work) -> Observation:
     missing = [m.version for m in work.blueprint.migrations if m.version not in installed.versions]
     if missing or installed.fingerprint != work.blueprint.fingerprint:
         return Observation(False, f"{len(missing)} migrations of {work.blueprint.name} are missing")
-    async with work.held.connection() as control:
+    async with work.held.holding() as control:
         await control.execute(
             CLIENTS["mark_database_present"],
             {

@@ -40,6 +40,7 @@ CarryOut = Callable[[UUID, UUID], Awaitable[float | None]]
 Deliver = Callable[[int], Awaitable[float | None]]
 
 _BATCH = 4
+_LONGEST_SILENCE = timedelta(seconds=1)
 
 
 class Worker:
@@ -75,6 +76,8 @@ class Worker:
         self._lane_limit = lane_limit
         self._lease_seconds = lease_seconds
         self._pause_seconds = pause_seconds
+        # PgQueuer takes at least two jobs; a worker for one run at a time has the second one wait.
+        self._places = asyncio.Semaphore(concurrency)
         self._stopping = asyncio.Event()
         self._manager: QueueManager | None = None
         self._log = structlog.get_logger("ghostcrm.worker").bind(workerId=str(self.id))
@@ -125,8 +128,8 @@ class Worker:
             if self._stopping.is_set():
                 return
             await manager.run(
-                # Never longer than this without a look, even if a wake-up call is lost.
-                dequeue_timeout=timedelta(seconds=min(5.0, self._lease_seconds)),
+                # A new job announces itself; one that is to be tried again does not, it is looked for.
+                dequeue_timeout=_LONGEST_SILENCE,
                 batch_size=min(_BATCH, max(1, self._concurrency // 2)),
                 max_concurrent_tasks=max(2, self._concurrency),
                 heartbeat_timeout=timedelta(seconds=self._lease_seconds),
@@ -142,9 +145,12 @@ class Worker:
     async def _on_run(self, job: Job) -> None:
         if job.payload is None:
             return
-        wait_seconds = await self._carry_out(UUID(bytes=bytes(job.payload)), self.id)
-        if self._pause_seconds:
-            await self._sleep(self._pause_seconds)
+        async with self._places:
+            if self._stopping.is_set():
+                raise RetryRequested(reason="the worker leaves")
+            wait_seconds = await self._carry_out(UUID(bytes=bytes(job.payload)), self.id)
+            if self._pause_seconds:
+                await self._sleep(self._pause_seconds)
         if wait_seconds is not None:
             raise RetryRequested(delay=timedelta(seconds=wait_seconds), reason="next attempt")
 

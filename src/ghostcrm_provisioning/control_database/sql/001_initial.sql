@@ -216,13 +216,13 @@ end $$;
 create trigger audit_log_is_append_only before update or delete or truncate on audit_log
     execute function refuse_change();
 
--- Whoever watches a run (a terminal, a page) hears of each change.
+-- Whoever watches a run (a terminal, a page) hears of each change: "<run id> <what> <status>".
 create function announce_run() returns trigger language plpgsql set search_path = '' as $$
 begin
     if tg_table_name = 'runs' then
-        perform pg_catalog.pg_notify('ghostcrm_runs', new.id::text);
+        perform pg_catalog.pg_notify('ghostcrm_runs', new.id || ' run ' || new.status);
     else
-        perform pg_catalog.pg_notify('ghostcrm_runs', new.run_id::text);
+        perform pg_catalog.pg_notify('ghostcrm_runs', new.run_id || ' step ' || new.status);
     end if;
     return null;
 end $$;

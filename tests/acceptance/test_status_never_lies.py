@@ -1,0 +1,143 @@
+"""Promise 3: a step is done when that was observed; a failure says step, cause and what to do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ghostcrm_provisioning
+from tests.command import ghostcrm
+
+SHIPPED = Path(ghostcrm_provisioning.__file__).parent / "blueprints" / "ghostcrm"
+BROKEN = """-- A new feature.
+
+create table public.features (id uuid primary key);
+alter table public.no_such_table add column x int;
+"""
+MENDED = """create table public.features (id uuid primary key);
+alter table public.features enable row level security;
+revoke all on public.features from public, anon, authenticated;
+"""
+
+
+@pytest.fixture
+def blueprint(tmp_path: Path) -> Path:
+    """A blueprint of one's own, to break."""
+    folder = tmp_path / "blueprint"
+    shutil.copytree(SHIPPED, folder)
+    return folder
+
+
+def _provision(name: str, environment: dict[str, str], *options: str) -> Any:
+    return ghostcrm(
+        "provision",
+        name,
+        "--admin-email",
+        "a@acme.com",
+        "--json",
+        *options,
+        environment=environment,
+    )
+
+
+def test_a_broken_migration_fails_at_once_with_file_line_and_sqlstate_and_can_be_mended(
+    environment: Callable[..., dict[str, str]], blueprint: Path
+) -> None:
+    variables = environment()
+    before = _provision("Before", variables, "--blueprint", str(blueprint))
+    assert before.code == 0, before.stderr
+    (blueprint / "002_add_new_feature.sql").write_text(BROKEN)
+
+    failed = _provision("Broken", variables, "--blueprint", str(blueprint))
+    assert failed.code == 1
+    client_id = failed.document["id"]
+    assert failed.document["status"] == "failed"
+    assert failed.document["steps"][0]["attempt"] == 1, "no useless retries"
+
+    explained = ghostcrm("clients", "explain", client_id, "--json", environment=variables).document
+    assert explained["ready"] is False
+    assert explained["code"] == "migration_failed"
+    assert "002_add_new_feature.sql, line 4" in explained["cause"]
+    assert "42P01" in explained["cause"]
+    assert explained["then"] == f"ghostcrm clients retry {client_id}"
+    words = ghostcrm("clients", "explain", client_id, environment=variables).stdout
+    assert "002_add_new_feature.sql, line 4" in words
+
+    # Clients of another blueprint, and those that were there before, do not notice.
+    other = _provision("Other blueprint", variables)
+    assert other.code == 0, other.stderr
+    shown = ghostcrm("clients", "show", before.document["id"], "--json", environment=variables)
+    assert shown.document["status"] == "ready"
+    assert ghostcrm("clients", "connect", before.document["id"], environment=variables).code == 0
+    refused = ghostcrm("clients", "connect", client_id, "--json", environment=variables)
+    assert refused.code == 5
+    assert refused.document["error"]["code"] == "client_not_ready"
+
+    (blueprint / "002_add_new_feature.sql").write_text(MENDED)
+    retried = ghostcrm("clients", "retry", client_id, "--json", environment=variables)
+    assert retried.code == 0, retried.stderr
+    assert retried.document["status"] == "ready"
+    assert "error" not in retried.document
+
+
+def test_a_transient_failure_is_tried_three_times_and_explained(
+    environment: Callable[..., dict[str, str]], blueprint: Path
+) -> None:
+    (blueprint / "002_unlucky.sql").write_text(
+        "do $$ begin raise exception 'out of luck' using errcode = 'serialization_failure'; end $$;"
+    )
+    variables = environment()
+    failed = _provision("Unlucky", variables, "--blueprint", str(blueprint))
+    assert failed.code == 1
+    step = failed.document["steps"][0]
+    assert (step["name"], step["status"], step["attempt"]) == ("acquire_database", "failed", 3)
+    assert failed.document["error"]["code"] == "database_busy"
+    assert [each["status"] for each in failed.document["steps"][1:]] == ["pending"] * 5
+
+
+@pytest.mark.parametrize(
+    ("migration", "sentence"),
+    [
+        (
+            "create table public.leaky (id uuid primary key);",
+            "row level security is off on table leaky",
+        ),
+        (
+            "create policy contacts_open on public.contacts for select to anon using (true);",
+            "policy contacts_open on table contacts is for everyone",
+        ),
+        ("grant select on public.contacts to anon;", "anon may select relation contacts"),
+        ("grant insert on public.deals to public;", "everyone may insert relation deals"),
+        (
+            "drop policy pipelines_select on public.pipelines;"
+            "create policy pipelines_select on public.pipelines for select to authenticated"
+            " using (true);",
+            "sees rows of the table pipelines",
+        ),
+        (
+            "create view public.all_contacts as select * from public.contacts;"
+            "grant select on public.all_contacts to authenticated;",
+            "view all_contacts runs with its owner's rights",
+        ),
+        (
+            "create function public.spy() returns bigint language sql security definer"
+            " set search_path = '' as 'select count(*) from public.contacts';"
+            "grant execute on function public.spy() to public;",
+            "everyone may execute the security definer function",
+        ),
+    ],
+)
+def test_a_blueprint_that_lets_strangers_in_hands_nobody_over(
+    environment: Callable[..., dict[str, str]], blueprint: Path, migration: str, sentence: str
+) -> None:
+    """Promise 2: isolation is proven. The checker is tested by breaking things."""
+    (blueprint / "002_mistake.sql").write_text(migration)
+    failed = _provision("Mistaken", environment(), "--blueprint", str(blueprint))
+    assert failed.code == 1
+    assert failed.document["status"] == "failed"
+    assert failed.document["error"]["code"] == "isolation_not_proven"
+    assert sentence in failed.document["error"]["message"].lower()
