@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from psycopg.conninfo import conninfo_to_dict
 from rich import box
 from rich.markup import escape
 from rich.table import Table
@@ -20,6 +23,7 @@ from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.clients.documents import client_row_document
 from ghostcrm_provisioning.clients.run import list_steps
 from ghostcrm_provisioning.connecting import connect_to
+from ghostcrm_provisioning.embedded.binaries import find_psql
 from ghostcrm_provisioning.errors import InvalidInput
 from ghostcrm_provisioning.explanation import explain as explain_client
 from ghostcrm_provisioning.following import follow
@@ -204,6 +208,47 @@ def connect(
         out.print(f"\npsql {escape(shlex.quote(connection.database_url))}")
 
     run_with_installation(work, as_json=as_json)
+
+
+@app.command("psql")
+def psql(
+    client_id: ClientId,
+    role: Annotated[str, typer.Option(help="As for `clients connect`.")] = "app",
+) -> None:
+    """Open psql on a client's database; the one that comes with us where you have none."""
+
+    async def work(installation: Installation) -> None:
+        connection = await connect_to(
+            installation,
+            await find_client_id(installation, client_id),
+            role=role,
+            requested_by="cli",
+        )
+        parts = conninfo_to_dict(connection.database_url)
+        # By the environment: arguments are visible to everybody on this machine.
+        variables = {
+            name: str(parts[part])
+            for name, part in (
+                ("PGHOST", "host"),
+                ("PGPORT", "port"),
+                ("PGUSER", "user"),
+                ("PGPASSWORD", "password"),
+                ("PGDATABASE", "dbname"),
+                ("PGSSLMODE", "sslmode"),
+            )
+            if part in parts
+        }
+        found = find_psql(installation.settings.postgres_binaries)
+        opened.append((found, variables))
+
+    opened: list[tuple[Path, dict[str, str]]] = []
+    try:
+        run_with_installation(work, as_json=False)
+    except typer.Exit as ended:
+        if ended.exit_code:
+            raise
+    program_path, variables = opened[0]
+    os.execve(program_path, [str(program_path)], {**os.environ, **variables})  # noqa: S606
 
 
 @app.command("retry")

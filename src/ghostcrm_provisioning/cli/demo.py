@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from ghostcrm_provisioning.cli.output import Json, duration, out, print_json, say
+from ghostcrm_provisioning.cli.output import Json, duration, out, print_json, program, say
 from ghostcrm_provisioning.cli.progress import RunProgress
 from ghostcrm_provisioning.cli.provision import describe
 from ghostcrm_provisioning.cli.session import run_with_installation
@@ -214,8 +214,9 @@ def _summary(
         ("Its login", refusal),
         (
             "Time",
-            f"{duration(ready)} from accepted to ready, without spares: {measured.ratio:.1f} × a bare "
-            f"CREATE DATABASE … TEMPLATE ({duration(bare)}; medians of {len(measured.ready_ms)})",
+            f"{duration(document['durationMs'])} from accepted to ready for this first one. The next "
+            f"{len(measured.ready_ms)}: {duration(ready)} (median, without spares), that is "
+            f"{measured.ratio:.1f} × a bare CREATE DATABASE … TEMPLATE ({duration(bare)})",
         ),
     ]
     for number, step in enumerate(document["steps"]):
@@ -229,19 +230,18 @@ def _summary(
 
 
 def _print_next_steps(document: dict[str, Any], connection: ClientConnection) -> None:
-    identifier = document["id"]
+    identifier, command = document["id"], program()
     out.print("\n[bold]Connect[/] as the application (row level security applies):")
+    out.print(f"  {command} clients psql {identifier}")
+    out.print("or, with a psql of your own:")
     out.print(f"  psql {escape(shlex.quote(connection.database_url))}")
     out.print("\n[bold]Next[/]")
-    for command, purpose in (
-        (f"ghostcrm clients connect {identifier}", "connection and API keys, for other roles too"),
-        (f"ghostcrm clients show {identifier}", "what was done, step by step"),
-        ('ghostcrm provision "My Company" --admin-email me@example.com', "register your own"),
-        ("ghostcrm up", "run a worker; then registrations need only be accepted"),
-        ("ghostcrm --help", "everything else"),
+    for arguments, purpose in (
+        (f"clients connect {identifier}", "database URL and API keys, for other roles too"),
+        (f"clients show {identifier}", "what was done, step by step"),
+        ('provision "My Company" --admin-email me@example.com', "register your own"),
+        ("up", "run a worker; registrations then need only be accepted"),
+        ("--help", "everything else"),
     ):
-        out.print(f"  {escape(command)}\n      [dim]{purpose}[/]")
-    out.print(
-        "\n[dim]ghostcrm is in .venv/bin. The database keeps running; make down stops it, and its data"
-        " stays.[/]"
-    )
+        out.print(f"  {command} {escape(arguments)}\n      [dim]{purpose}[/]")
+    out.print("\n[dim]The database keeps running; `make down` stops it, and its data stays.[/]")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +20,14 @@ Json = Annotated[
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def program() -> str:
+    """How this command was called, so that what is printed can be copied and run as it stands."""
+    called = Path(sys.argv[0])
+    if called.name != "ghostcrm" or shutil.which("ghostcrm") == str(called.absolute()):
+        return "ghostcrm"
+    return str(called)
 
 
 def print_json(document: Any) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
-from ghostcrm_provisioning.cli.output import Json, duration, out, print_json, say
+from ghostcrm_provisioning.cli.output import Json, duration, out, print_json, program, say
 from ghostcrm_provisioning.cli.progress import RunProgress
 from ghostcrm_provisioning.cli.session import read_password, run_with_installation
 from ghostcrm_provisioning.clients.client import Client, find_client
@@ -130,7 +130,7 @@ def _print_outcome(client: Client, run: Run, accepted: Accepted) -> None:
             f"[bold]{escape(accepted.temporary_password)}[/] (shown this once; to be changed)"
         )
     verb = "connect" if client.status == "ready" else "explain"
-    out.print(f"[dim]Next: ghostcrm clients {verb} {client.id}[/]")
+    out.print(f"[dim]Next: {program()} clients {verb} {client.id}[/]")
 
 
 async def _say_who_works(installation: Installation) -> None:

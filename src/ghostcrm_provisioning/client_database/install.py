@@ -120,6 +120,8 @@ async def install_blueprint(connection: Connection, blueprint: Blueprint) -> lis
 
 
 async def _become_owner(connection: Connection) -> None:
+    """Until the end of the transaction: the owner's rights, and where Supabase looks for names."""
+    await connection.execute("set local search_path = public, extensions")
     await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(OWNER_ROLE)))
 
 

@@ -147,6 +147,8 @@ class HeldRun:
             own: a connection to the control database that is this run's for as long as it is held.
         """
         async with own.pipeline(), own.transaction():
+            # Apart from what follows, which must see everything that its last holder has written.
+            await own.execute(RUNS["lock_run"], {"run_id": run_id})
             taken = await own.execute(RUNS["take_up"], {"run_id": run_id, "worker_id": worker_id})
             await own.execute(CLIENTS["mark_provisioning"], {"run_id": run_id})
             row = await taken.fetchone()
@@ -165,8 +167,9 @@ class HeldRun:
     async def holding(self) -> AsyncIterator[Connection]:
         """A transaction in which the run is certainly still ours.
 
-        Statements are sent without waiting for each other's results (pipeline mode); whether the run
-        is still ours is looked at before the commit.
+        Whether the run is still ours is known before the first write is sent: a zombie that wrote
+        first and looked afterwards could hold a lock that its successor waits for. The writes are
+        sent without waiting for each other's results (pipeline mode).
 
         Raises:
             Superseded: another worker has taken it up since; nothing was written.
@@ -179,9 +182,9 @@ class HeldRun:
             held = await connection.execute(
                 RUNS["hold"], {"run_id": self.run.id, "fence": self.run.fence}
             )
-            yield connection
             if await held.fetchone() is None:
                 raise Superseded(f"The run {self.run.id} was taken over by another worker.")
+            yield connection
 
     async def start_step(
         self, position: int, *, finished: tuple[int, str] | None = None

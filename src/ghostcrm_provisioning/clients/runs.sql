@@ -29,6 +29,9 @@ join steps s on s.run_id = a.run_id and s.position = a.position
 where a.run_id = %(run_id)s
 order by a.started_at, a.position
 
+-- name: lock_run
+select from runs where id = %(run_id)s for update
+
 -- name: take_up
 -- Fences off whoever had the run before. Nothing is returned when the run has ended.
 with before as materialized (

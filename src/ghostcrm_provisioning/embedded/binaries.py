@@ -69,6 +69,22 @@ def usable_binaries(named: Path | None, user: ServiceUser | None, *, copies: Pat
     return _examined(folder, user)
 
 
+def find_psql(named: Path | None) -> Path:
+    """A psql: the operator's own, the one on the PATH, or the one that comes with us.
+
+    Raises EmbeddedPostgresError when there is none.
+    """
+    on_path = shutil.which("psql")
+    candidates = [
+        *([] if named is None else [named / "psql"]),
+        *([] if on_path is None else [Path(on_path)]),
+    ]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    return _wheel_folder() / "psql"
+
+
 @contextmanager
 def plainly_placed(binaries: Binaries) -> Iterator[Binaries]:
     """``binaries`` in a folder whose path initdb does not misread; a copy for the time being."""

@@ -91,13 +91,10 @@ class Worker:
             while not self._stopping.is_set():
                 try:
                     await self._work()
-                except (
-                    OSError,
-                    asyncpg.PostgresError,
-                    asyncpg.InterfaceError,
-                    GhostcrmError,
-                ) as lost:
-                    self._log.warning("worker_lost_the_queue", error=type(lost).__name__)
+                except Exception as lost:  # a worker outlives whatever happens to the queue
+                    self._log.warning(
+                        "worker_lost_the_queue", error=type(lost).__name__, exc_info=lost
+                    )
                     await self._sleep(1.0)
         finally:
             housekeeping.cancel()
