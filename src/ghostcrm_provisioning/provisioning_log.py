@@ -37,7 +37,7 @@ _SECRET_NAME = re.compile(
 # Up to the last @: one that stands unescaped in a password must not cut the mask short.
 # Lengths are limited, or a long text without any @ would take the square of its length.
 _URL_PASSWORD = re.compile(
-    r"(?i)(?P<before>\b[a-z][a-z0-9+.-]{0,20}://[^\s:/@]{0,200}:)\S{1,500}(?=@)"
+    r"(?i)(?P<before>\b[a-z][a-z0-9+.-]{0,20}://[^\s:/@]{0,200}:)\S{1,1000}(?=@)"
 )
 # As in a libpq connection string, or in the query of a URL.
 _PASSWORD_PARAMETER = re.compile(

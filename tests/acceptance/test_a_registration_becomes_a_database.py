@@ -131,10 +131,14 @@ async def test_the_admin_can_sign_in_and_owns_the_crm(
         identity = inside.execute("select * from auth.identities").fetchone()
         profile = inside.execute("select * from public.profiles").fetchone()
         plan = inside.execute("select * from public.client_plan").fetchone()
+        company = inside.execute(
+            "select value from public.client_settings where key = 'company.name'"
+        ).fetchone()
     assert user is not None
     assert identity is not None
     assert profile is not None
     assert plan is not None
+    assert company == {"value": "ACME Corp"}
     assert bcrypt.checkpw(b"secure-password", str(user["encrypted_password"]).encode())
     # What GoTrue looks a user up by, and the columns that it reads as text (supabase-facts, 3).
     assert str(user["instance_id"]) == "00000000-0000-0000-0000-000000000000"

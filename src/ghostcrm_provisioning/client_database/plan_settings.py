@@ -17,9 +17,17 @@ PLAN_SETTINGS = NamedSql(__package__, "plan_settings.sql")
 Connection = AsyncConnection[DictRow]
 
 
-async def observe_plan(connection: Connection, name: str, plan: Plan) -> Observation:
-    """Whether the plan's limits and features stand in the client database as declared."""
-    if not await _keeps_a_plan(connection):
+async def observe_plan(
+    connection: Connection, name: str, plan: Plan, *, company_name: str
+) -> Observation:
+    """Whether the plan's limits and features stand in the client database as declared, and its
+    settings name the company."""
+    kept = await _what_is_kept(connection)
+    if kept["settings"]:
+        named = await (await connection.execute(PLAN_SETTINGS["is_company_named"])).fetchone()
+        if named is None or not named["holds"]:
+            return Observation(False, f"the settings do not name {company_name}")
+    if not kept["plan"]:
         return Observation(True, "the blueprint keeps no plan")
     row = await (
         await connection.execute(PLAN_SETTINGS["observe_plan"], _row_of(name, plan))
@@ -31,16 +39,20 @@ async def observe_plan(connection: Connection, name: str, plan: Plan) -> Observa
     return Observation(True, f"the plan {name} is applied")
 
 
-async def apply_plan(connection: Connection, name: str, plan: Plan) -> None:
-    """Write the plan; writing it again changes nothing."""
-    async with connection.transaction():
+async def apply_plan(connection: Connection, name: str, plan: Plan, *, company_name: str) -> None:
+    """Write the plan and the company's name; writing them again changes nothing."""
+    kept = await _what_is_kept(connection)
+    async with connection.pipeline(), connection.transaction():
         await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(OWNER_ROLE)))
-        await connection.execute(PLAN_SETTINGS["apply_plan"], _row_of(name, plan))
+        if kept["plan"]:
+            await connection.execute(PLAN_SETTINGS["apply_plan"], _row_of(name, plan))
+        if kept["settings"]:
+            await connection.execute(PLAN_SETTINGS["name_company"], {"company_name": company_name})
 
 
-async def _keeps_a_plan(connection: Connection) -> bool:
-    row = await (await connection.execute(PLAN_SETTINGS["keeps_a_plan"])).fetchone()
-    return row is not None and bool(row["holds"])
+async def _what_is_kept(connection: Connection) -> dict[str, bool]:
+    row = await (await connection.execute(PLAN_SETTINGS["what_is_kept"])).fetchone()
+    return row or {"plan": False, "settings": False}
 
 
 def _row_of(name: str, plan: Plan) -> dict[str, Any]:

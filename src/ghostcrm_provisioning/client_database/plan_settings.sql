@@ -1,6 +1,7 @@
--- name: keeps_a_plan
--- A blueprint without the table public.client_plan has nothing that a plan could limit.
-select to_regclass('public.client_plan') is not null as holds
+-- name: what_is_kept
+-- A blueprint without these tables has nothing that a plan could limit, or no settings of its own.
+select to_regclass('public.client_plan') is not null as plan,
+       to_regclass('public.client_settings') is not null as settings
 
 -- name: observe_plan
 select plan = %(plan)s and title = %(title)s and priority = %(priority)s
@@ -25,3 +26,13 @@ on conflict (is_the_plan) do update set
     max_storage_bytes = excluded.max_storage_bytes,
     features = excluded.features,
     applied_at = now()
+
+-- name: is_company_named
+-- A name that the client has chosen since is as good as the registered one.
+select not exists (
+    select from public.client_settings where key = 'company.name' and value = '""'
+) as holds
+
+-- name: name_company
+update public.client_settings set value = to_jsonb(%(company_name)s::text)
+where key = 'company.name' and value = '""'

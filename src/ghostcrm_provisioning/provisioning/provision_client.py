@@ -4,7 +4,7 @@
 acquire database     a database of its own, with logins of its own, which no other login can enter
 install blueprint    the complete CRM schema (nothing to do when the template had it)
 create admin         the person who registered can sign in, as owner
-apply plan settings  what the plan allows stands in the database
+apply plan settings  what the plan allows, and whose CRM it is, stands in the database
 prove isolation      strangers see nothing: tried, not assumed
 hand over            the client is ready; what was only needed to make it is erased
 ```
@@ -100,11 +100,21 @@ async def create_admin(work: Work) -> None:
 
 
 async def plan_is_applied(work: Work) -> Observation:
-    return await observe_plan(await work.client_database(), work.client.plan, work.plan)
+    return await observe_plan(
+        await work.client_database(),
+        work.client.plan,
+        work.plan,
+        company_name=work.client.name,
+    )
 
 
 async def apply_plan_settings(work: Work) -> None:
-    await apply_plan(await work.client_database(), work.client.plan, work.plan)
+    await apply_plan(
+        await work.client_database(),
+        work.client.plan,
+        work.plan,
+        company_name=work.client.name,
+    )
 
 
 async def isolation_is_proven(work: Work) -> Observation:
