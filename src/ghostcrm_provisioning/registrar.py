@@ -145,6 +145,7 @@ class Registrar:
                 run.id,
                 lane=lane_of_server(server["server_id"]),
                 priority=row["priority"],
+                fence=run.fence,
             )
             await connection.execute(
                 CLIENTS["record_audit"],

@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ghostcrm_provisioning.cli.output import Json, duration, out, print_json
-from ghostcrm_provisioning.cli.progress import RunProgress
-from ghostcrm_provisioning.cli.provision import describe, report
+from ghostcrm_provisioning.cli.progress import steps_table
+from ghostcrm_provisioning.cli.provision import describe, report, watch
 from ghostcrm_provisioning.cli.session import find_client_id, run_with_installation
 from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import CLIENTS
@@ -26,7 +26,6 @@ from ghostcrm_provisioning.connecting import connect_to
 from ghostcrm_provisioning.embedded.binaries import find_psql
 from ghostcrm_provisioning.errors import InvalidInput
 from ghostcrm_provisioning.explanation import explain as explain_client
-from ghostcrm_provisioning.following import follow
 from ghostcrm_provisioning.registrar import Accepted
 from ghostcrm_provisioning.wiring import Installation
 
@@ -103,7 +102,6 @@ def _print_rows(rows: list[dict[str, Any]], status: str | None) -> None:
             escape(row["name"]),
             f"[{_COLOURS[row['status']]}]{row['status']}[/]",
             row["plan"],
-            escape(row["admin_email"]),
             duration(took),
         )
     out.print(table)
@@ -135,9 +133,8 @@ def show(client_id: ClientId, as_json: Json = False) -> None:
             table.add_row(f"[dim]{title}[/]", escape(value))
         out.print(table)
         out.print()
-        with RunProgress() as progress:
-            async with installation.control.connection() as connection:
-                progress(run, await list_steps(connection, run.id))
+        async with installation.control.connection() as connection:
+            out.print(steps_table(run, await list_steps(connection, run.id)))
 
     run_with_installation(work, as_json=as_json)
 
@@ -266,8 +263,7 @@ def retry(
         found = await find_client_id(installation, client_id)
         run = await installation.registrar.retry(found, requested_by="cli")
         if not no_wait:
-            with RunProgress() as progress:
-                await follow(installation, run.id, timeout_seconds=timeout, on_change=progress)
+            await watch(installation, run.id, timeout_seconds=timeout)
         accepted = Accepted(found, run.id, created=True)
         return await report(installation, accepted, as_json=as_json, waited=not no_wait)
 

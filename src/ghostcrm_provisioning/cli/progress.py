@@ -51,12 +51,12 @@ class RunProgress:
         if self._live is not None:
             self._live.stop()
             if self._shown is not None:
-                err.print(_table(*self._shown))
+                err.print(steps_table(*self._shown))
 
     def __call__(self, run: Run, steps: list[RunStep]) -> None:
         self._shown = (run, steps)
         if self._live is not None:
-            self._live.update(_table(run, steps))
+            self._live.update(steps_table(run, steps))
         elif not self._is_quiet:
             self._print_changes(run, steps)
 
@@ -71,7 +71,8 @@ class RunProgress:
                 err.print(_line(run, step))
 
 
-def _table(run: Run, steps: list[RunStep]) -> RenderableType:
+def steps_table(run: Run, steps: list[RunStep]) -> RenderableType:
+    """A run's steps with mark, time and what was seen."""
     table = Table.grid(padding=(0, 1))
     table.add_column(width=1)
     table.add_column(min_width=22)

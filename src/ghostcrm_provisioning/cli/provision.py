@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from ghostcrm_provisioning.cli.progress import RunProgress
 from ghostcrm_provisioning.cli.session import read_password, run_with_installation
 from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.clients.documents import client_document
-from ghostcrm_provisioning.clients.run import RUNS, Run, find_latest_run, list_steps
+from ghostcrm_provisioning.clients.run import RUNS, Run, find_latest_run, find_run, list_steps
 from ghostcrm_provisioning.following import follow
 from ghostcrm_provisioning.registrar import Accepted
 from ghostcrm_provisioning.registration_form import checked_form
@@ -77,13 +78,23 @@ def provision(
         if no_wait:
             await _say_who_works(installation)
         else:
-            with RunProgress() as progress:
-                await follow(
-                    installation, accepted.run_id, timeout_seconds=timeout, on_change=progress
-                )
+            await watch(installation, accepted.run_id, timeout_seconds=timeout)
         return await report(installation, accepted, as_json=as_json, waited=not no_wait)
 
     run_with_installation(work, as_json=as_json)
+
+
+async def watch(installation: Installation, run_id: UUID, *, timeout_seconds: float) -> None:
+    """Show a run's steps until it ends; Ctrl-C stops the watching, not the run."""
+    try:
+        with RunProgress() as progress:
+            await follow(installation, run_id, timeout_seconds=timeout_seconds, on_change=progress)
+    except asyncio.CancelledError:
+        async with installation.control.connection() as connection:
+            run = await find_run(connection, run_id)
+        if not run.is_finished:
+            say(f"Stopped watching. See how it stands: {program()} clients explain {run.client_id}")
+        raise
 
 
 async def report(

@@ -17,7 +17,7 @@ from psycopg.rows import DictRow
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, Script
 from ghostcrm_provisioning.client_database.roles import OWNER_ROLE
 from ghostcrm_provisioning.client_database.sql_statements import Statement, split_statements
-from ghostcrm_provisioning.errors import InvalidBlueprint, MigrationFailed
+from ghostcrm_provisioning.errors import InvalidBlueprint, MigrationFailed, TransientFailure
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.postgres_errors import translated
 
@@ -145,11 +145,14 @@ async def _run_script(connection: Connection, script: Script) -> list[str]:
 
 
 def _failure(script: Script, statement: Statement, error: psycopg.Error) -> Exception:
-    ours = translated(error, where="the client database")
-    if ours.retryable or error.sqlstate is None:
-        return ours
     position = error.diag.statement_position
     line = statement.line_at(int(position)) if position else statement.line
+    ours = translated(error, where="the client database")
+    if isinstance(ours, TransientFailure):
+        place = f"{script.path}, line {line}"
+        return type(ours)(f"{place}: {ours.message}", next_step=ours.next_step, **ours.details)
+    if ours.retryable or error.sqlstate is None:
+        return ours
     said = (error.diag.message_primary or "").strip()
     return MigrationFailed(
         f"{script.path}, line {line}: {said} ({error.sqlstate})",

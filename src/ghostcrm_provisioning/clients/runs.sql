@@ -120,7 +120,7 @@ returning id, priority
 
 -- name: reopen_steps
 update steps
-set status = 'pending', attempt = 0, error = null, finished_at = null
+set status = 'pending', attempt = 0, error = null, started_at = null, finished_at = null
 where run_id = %(run_id)s and status <> 'done'
 
 -- name: count_unfinished

@@ -28,7 +28,7 @@ import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ghostcrm_provisioning.errors import DatabaseBusy, PostconditionNotMet, StampMismatch
 from ghostcrm_provisioning.named_sql import NamedSql
@@ -46,6 +46,8 @@ POSTGRES = NamedSql(__package__, "postgres.sql")
 _STATEMENT_TIMEOUT = "60s"
 _LOCK_TIMEOUT = "30s"
 _LARGEST_POOL = 16
+_POOL_TIMEOUT_SECONDS = 60.0
+_POOL_PATIENCE_SECONDS = 2.0
 _SCRAM_ITERATIONS = 4096  # PostgreSQL's own default; some drivers refuse fewer
 
 
@@ -68,7 +70,6 @@ class PostgresProvider:
             min_size=0,
             max_size=_LARGEST_POOL,
             open=False,
-            timeout=60,
             kwargs={"autocommit": True, "row_factory": dict_row},
             check=AsyncConnectionPool.check_connection,
         )
@@ -82,7 +83,7 @@ class PostgresProvider:
 
     async def observe(self, request: DatabaseRequest) -> Observation:
         with translating(self._where):
-            async with self._pool.connection() as connection:
+            async with self._borrowed() as connection:
                 return await self._observe(connection, request)
 
     async def create(self, request: DatabaseRequest) -> None:
@@ -97,7 +98,7 @@ class PostgresProvider:
             for outcome in outcomes:
                 if outcome is not None:
                     raise outcome
-            async with self._pool.connection() as connection:
+            async with self._borrowed() as connection:
                 await self._open_database(connection, request)
 
     async def enable_login(self, name: str, login: Login) -> None:
@@ -106,13 +107,13 @@ class PostgresProvider:
         role = login_name(name, login.key)
         verifier = await asyncio.to_thread(make_scram_verifier, login.password)
         with translating(self._where):
-            async with self._pool.connection() as connection:
+            async with self._borrowed() as connection:
                 await connection.execute(_let_log_in(sql.Identifier(role), verifier))
 
     async def prepare_template(self, installation_id: UUID, template: Template) -> str:
         """Build the template ahead of the first client; returns its database's name."""
         with translating(self._where):
-            async with self._pool.connection() as connection:
+            async with self._borrowed() as connection:
                 return await self._template(connection, installation_id, template)
 
     async def time_bare_copy(self, installation_id: UUID, template: Template) -> float:
@@ -120,7 +121,7 @@ class PostgresProvider:
         The copy is dropped at once."""
         name = sql.Identifier(f"ghostcrm_measure_{uuid4().hex}")
         with translating(self._where):
-            async with self._pool.connection() as connection:
+            async with self._borrowed() as connection:
                 source = sql.Identifier(await self._template(connection, installation_id, template))
                 began = perf_counter()
                 await connection.execute(
@@ -172,7 +173,30 @@ class PostgresProvider:
         }
 
     @asynccontextmanager
-    async def _connect(self, database: str) -> AsyncIterator[Connection]:
+    async def _borrowed(self) -> AsyncIterator[Connection]:
+        """A connection of the pool, for statements that concern the whole server."""
+        connection = await self._wait_for_connection()
+        try:
+            async with connection:
+                yield connection
+        finally:
+            await self._pool.putconn(connection)
+
+    async def _wait_for_connection(self) -> Connection:
+        """A pool only ever says that it waited in vain; a connection of our own says why: the server
+        is coming up, or gone. Where it works, the pool is merely busy."""
+        until = perf_counter() + _POOL_TIMEOUT_SECONDS
+        while True:
+            try:
+                return await self._pool.getconn(timeout=_POOL_PATIENCE_SECONDS)
+            except PoolTimeout:
+                async with self._connect(None):
+                    pass
+                if perf_counter() > until:
+                    raise
+
+    @asynccontextmanager
+    async def _connect(self, database: str | None) -> AsyncIterator[Connection]:
         connection: Connection = await AsyncConnection.connect(
             **self._parameters(database), autocommit=True, row_factory=dict_row
         )
@@ -225,7 +249,7 @@ class PostgresProvider:
     # --- making -----------------------------------------------------------------------------------
 
     async def _ensure_database(self, request: DatabaseRequest) -> None:
-        async with self._pool.connection() as connection:
+        async with self._borrowed() as connection:
             template = await self._template(connection, request.installation_id, request.template)
             try:
                 await connection.execute(
@@ -249,7 +273,7 @@ class PostgresProvider:
             for login in request.logins
             if login.password is not None
         }
-        async with self._pool.connection() as connection, connection.transaction():
+        async with self._borrowed() as connection, connection.transaction():
             # Two workers on the same database take turns here; elsewhere they do not meet.
             await connection.execute(
                 "select pg_advisory_xact_lock(hashtextextended(%s, 0))", (request.name,)
@@ -346,11 +370,16 @@ class PostgresProvider:
             # A builder died: the name holds our installation's id, and only we hold the lock.
             await connection.execute(sql.SQL("drop database {} with (force)").format(identifier))
         await connection.execute(
-            sql.SQL("create database {} template template0").format(identifier)
+            sql.SQL("create database {} template template0 allow_connections false").format(
+                identifier
+            )
         )
         try:
             await connection.execute(
                 sql.SQL("revoke all on database {} from public").format(identifier)
+            )
+            await connection.execute(
+                sql.SQL("alter database {} allow_connections true").format(identifier)
             )
             async with self._connect(name) as inside:
                 await template.build(inside)

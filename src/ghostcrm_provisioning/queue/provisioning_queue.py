@@ -100,14 +100,21 @@ class ProvisioningQueue:
         self._lease_seconds = lease_seconds
 
     @staticmethod
-    async def enqueue(connection: Connection, run_id: UUID, *, lane: str, priority: int) -> None:
+    async def enqueue(
+        connection: Connection, run_id: UUID, *, lane: str, priority: int, fence: int = 0
+    ) -> None:
         """Put a run into its lane, within the caller's transaction: the job exists if, and only if,
-        what it is about exists. A run that is queued already is not queued twice."""
+        what it is about exists. A run that is queued already is not queued twice.
+
+        Args:
+            fence: of the run. A job that is on its way out, after the failure of a run that is
+                retried, has the key of an older one and does not stand in the way.
+        """
         await _queries_over(connection).enqueue(
             lane,
             run_id.bytes,
             priority=priority,
-            dedupe_key=f"run/{run_id}",
+            dedupe_key=f"run/{run_id}/{fence}",
             on_conflict="skip",
         )
 
@@ -136,6 +143,7 @@ class ProvisioningQueue:
                     row["run_id"],
                     lane=lane_of_server(row["server_id"]),
                     priority=row["priority"],
+                    fence=row["fence"],
                 )
         return len(rows)
 

@@ -1,13 +1,13 @@
 -- name: runs_without_job
 -- Unfinished runs that no job in the queue points to.
-select r.id as run_id, r.priority, d.server_id
+select r.id as run_id, r.priority, r.fence, d.server_id
 from runs r
 join client_databases d on d.client_id = r.client_id
 where r.status in ('queued', 'running', 'waiting')
   and r.updated_at < clock_timestamp() - make_interval(secs => %(older_than_seconds)s)
   and not exists (
       select from ghostcrm_queue.jobs j
-      where j.dedupe_key = 'run/' || r.id and j.status in ('queued', 'picked')
+      where split_part(j.dedupe_key, '/', 2) = r.id::text and j.status in ('queued', 'picked')
   )
 order by r.priority desc, r.created_at
 limit 1000
