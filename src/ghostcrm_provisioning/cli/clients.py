@@ -88,22 +88,14 @@ def _print_rows(rows: list[dict[str, Any]], status: str | None) -> None:
             else 'No clients yet. Register one: ghostcrm provision "ACME Corp" --admin-email admin@acme.com'
         )
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("ID", "Name", "Status", "Plan", "Admin", "Time to ready"):
-        table.add_column(
-            title, no_wrap=title == "ID", justify="right" if "Time" in title else "left"
-        )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    # Short columns first, so that a narrow terminal folds the name and never cuts an id.
+    for title in ("ID", "Status", "Plan"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("Name", overflow="fold")
     for row in rows:
-        took = None
-        if row["ready_at"] is not None:
-            took = (row["ready_at"] - row["created_at"]).total_seconds() * 1000
-        table.add_row(
-            str(row["id"]),
-            escape(row["name"]),
-            f"[{_COLOURS[row['status']]}]{row['status']}[/]",
-            row["plan"],
-            duration(took),
-        )
+        status_ = f"[{_COLOURS[row['status']]}]{row['status']}[/]"
+        table.add_row(str(row["id"]), status_, row["plan"], escape(row["name"]))
     out.print(table)
 
 
