@@ -91,9 +91,17 @@ async def _announcements(installation: Installation) -> AsyncIterator[_Wait]:
 @asynccontextmanager
 async def working(installation: Installation) -> AsyncIterator[None]:
     """A worker inside this process for as long as the block runs, unless a standing one is alive."""
-    async with _helper(installation) as help_out:
-        await help_out()
+    if await _somebody_stands(installation):
         yield
+        return
+    worker = installation.make_worker(standing=False)
+    task = asyncio.create_task(worker.run())
+    try:
+        await worker.is_working.wait()
+        yield
+    finally:
+        worker.stop()
+        await task
 
 
 @asynccontextmanager
@@ -112,10 +120,7 @@ async def _helper(installation: Installation) -> AsyncIterator[Callable[[], Awai
         if monotonic() - looked_at < 1.0:
             return
         looked_at = monotonic()
-        row = await installation.control.fetch_one(
-            RUNS["count_alive_workers"], lease_seconds=installation.settings.lease_seconds
-        )
-        if not row or not row["standing"]:
+        if not await _somebody_stands(installation):
             task = asyncio.create_task(worker.run())
 
     try:
@@ -124,3 +129,11 @@ async def _helper(installation: Installation) -> AsyncIterator[Callable[[], Awai
         if task is not None:
             worker.stop()
             await task
+
+
+async def _somebody_stands(installation: Installation) -> bool:
+    """Whether a worker is alive that others may count on."""
+    row = await installation.control.fetch_one(
+        RUNS["count_alive_workers"], lease_seconds=installation.settings.lease_seconds
+    )
+    return row is not None and bool(row["standing"])

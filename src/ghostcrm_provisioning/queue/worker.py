@@ -79,6 +79,8 @@ class Worker:
         # PgQueuer takes at least two jobs; a worker for one run at a time has the second one wait.
         self._places = asyncio.Semaphore(concurrency)
         self._stopping = asyncio.Event()
+        # Set when it is about to take up work for the first time.
+        self.is_working = asyncio.Event()
         self._manager: QueueManager | None = None
         self._log = structlog.get_logger("ghostcrm.worker").bind(workerId=str(self.id))
 
@@ -124,6 +126,7 @@ class Worker:
             await self._open_lanes(manager)
             if self._stopping.is_set():
                 return
+            self.is_working.set()
             await manager.run(
                 # A new job announces itself; one that is to be tried again does not, it is looked for.
                 dequeue_timeout=_LONGEST_SILENCE,
