@@ -1,0 +1,73 @@
+"""The credentials of a client database: random, complete, never shown."""
+
+from __future__ import annotations
+
+import time
+
+import jwt
+import pytest
+
+from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
+from ghostcrm_provisioning.clients.credentials import Credentials, make_credentials
+
+LOGINS = tuple(role.key for role in LOGIN_ROLES)
+
+
+@pytest.fixture
+def credentials() -> Credentials:
+    return make_credentials(LOGINS)
+
+
+@pytest.mark.parametrize("role", ["anon", "service_role"])
+def test_a_key_is_a_token_that_postgrest_accepts_for_its_role(
+    credentials: Credentials, role: str
+) -> None:
+    key = credentials.anon_key if role == "anon" else credentials.service_role_key
+    assert jwt.get_unverified_header(key) == {"alg": "HS256", "typ": "JWT"}
+    claims = jwt.decode(key, credentials.jwt_secret, algorithms=["HS256"])
+    assert claims["role"] == role
+    assert claims["iss"] == "supabase"
+    assert abs(claims["iat"] - time.time()) < 60
+    assert claims["exp"] - claims["iat"] == 10 * 365 * 24 * 3600
+
+
+def test_a_key_does_not_verify_with_another_clients_secret(credentials: Credentials) -> None:
+    other = make_credentials(LOGINS)
+    with pytest.raises(jwt.InvalidSignatureError):
+        jwt.decode(credentials.anon_key, other.jwt_secret, algorithms=["HS256"])
+
+
+def test_the_secret_is_long_enough_for_supabase(credentials: Credentials) -> None:
+    assert len(credentials.jwt_secret) >= 32
+    assert credentials.jwt_secret.isascii()
+
+
+def test_each_login_has_a_password_of_its_own(credentials: Credentials) -> None:
+    assert tuple(credentials.passwords) == LOGINS
+    assert len(set(credentials.passwords.values())) == len(LOGINS)
+    for password in credentials.passwords.values():
+        assert len(password) >= 32
+        # Neither SASLprep nor a URL has anything to change in it.
+        assert set(password) <= set(
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+        )
+
+
+def test_no_two_clients_share_a_secret() -> None:
+    made = [make_credentials(LOGINS) for _ in range(50)]
+    assert len({each.jwt_secret for each in made}) == 50
+    assert len({password for each in made for password in each.passwords.values()}) == 50 * len(
+        LOGINS
+    )
+
+
+def test_credentials_come_back_from_their_text(credentials: Credentials) -> None:
+    assert Credentials.from_text(credentials.as_text()) == credentials
+
+
+def test_credentials_are_not_shown(credentials: Credentials) -> None:
+    for shown in (repr(credentials), str(credentials), f"{[credentials]}"):
+        assert credentials.jwt_secret not in shown
+        assert credentials.anon_key not in shown
+        assert credentials.service_role_key not in shown
+        assert not any(password in shown for password in credentials.passwords.values())

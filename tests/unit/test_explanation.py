@@ -1,0 +1,221 @@
+"""“Why is this client not ready?” has a sentence for every state, with its parts beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from ghostcrm_provisioning.clients.client import Client
+from ghostcrm_provisioning.clients.run import Run, RunStep
+from ghostcrm_provisioning.errors import DatabaseBusy, MigrationFailed
+from ghostcrm_provisioning.explanation import Explanation, _explain, _Facts
+from ghostcrm_provisioning.provisioning.provision_client import PROVISION_CLIENT
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ID = UUID(int=1)
+KEYS = {
+    "clientId",
+    "clientName",
+    "status",
+    "ready",
+    "sentence",
+    "step",
+    "stepNumber",
+    "steps",
+    "attempt",
+    "maxAttempts",
+    "cause",
+    "code",
+    "since",
+    "nextAttemptAt",
+    "fix",
+    "then",
+}
+BUSY = DatabaseBusy("The server is full.").as_record()
+BROKEN = MigrationFailed(
+    "002_broken.sql, line 3: relation does not exist (42P01)", sqlstate="42P01"
+).as_record()
+
+
+def client(status: str) -> Client:
+    return Client(
+        id=ID,
+        name="ACME Corp",
+        plan="starter",
+        blueprint="ghostcrm",
+        status=status,
+        wanted_status="ready",
+        created_at=NOON,
+        ready_at=NOON if status == "ready" else None,
+        updated_at=NOON,
+        admin_user_id=UUID(int=2),
+        admin_email="admin@acme.com",
+        admin_must_change_password=False,
+        database_id=UUID(int=3),
+        database_name="ghostcrm_3",
+        database_status="planned",
+        blueprint_fingerprint=None,
+        handed_over_at=None,
+        server_id=UUID(int=4),
+        server_name="home",
+        provider="postgres",
+        region=None,
+    )
+
+
+def run(status: str, **more: Any) -> Run:
+    given = Run(
+        id=UUID(int=5),
+        client_id=ID,
+        kind="provision_client",
+        status=status,
+        priority=0,
+        fence=1,
+        worker_id=None,
+        worker_deaths=0,
+        next_attempt_at=None,
+        error=None,
+        created_at=NOON,
+        started_at=NOON,
+        finished_at=None,
+    )
+    return replace(given, **more)
+
+
+def steps(at: int, status: str, error: dict[str, Any] | None = None) -> list[RunStep]:
+    """All steps of a run that stands at step number ``at``."""
+    return [
+        RunStep(
+            position=number,
+            name=name,
+            status="done" if number < at else status if number == at else "pending",
+            attempt=2 if number == at else int(number < at),
+            started_at=NOON if number <= at else None,
+            finished_at=NOON if number < at else None,
+            observation="so" if number < at else None,
+            error=error if number == at else None,
+        )
+        for number, name in enumerate(PROVISION_CLIENT.step_names, start=1)
+    ]
+
+
+def explained(
+    client_status: str,
+    of_run: Run,
+    of_steps: list[RunStep],
+    *,
+    workers: int = 1,
+    ahead: int = 0,
+) -> Explanation:
+    facts = _Facts(
+        client=client(client_status),
+        run=of_run,
+        steps=of_steps,
+        standing_workers=workers,
+        any_workers=workers,
+        ahead=ahead,
+        max_attempts=3,
+    )
+    explanation = _explain(facts)
+    document = json.loads(json.dumps(explanation.as_document()))
+    assert set(document) == KEYS
+    assert document["clientId"] == str(ID)
+    assert document["ready"] is (client_status == "ready")
+    assert document["sentence"].startswith("ACME Corp is ")
+    assert document["sentence"].endswith((".", ")"))
+    assert document["then"]
+    return explanation
+
+
+def test_a_ready_client_is_ready_and_can_be_connected_to() -> None:
+    found = explained("ready", run("succeeded", finished_at=NOON), steps(99, "done"))
+    assert found.sentence == "ACME Corp is ready."
+    assert found.then == f"ghostcrm clients connect {ID}"
+    assert (found.step, found.cause, found.code) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "words"), [(0, "it is next"), (1, "1 before it"), (17, "17 before it")]
+)
+def test_a_waiting_client_knows_its_place(ahead: int, words: str) -> None:
+    found = explained("registered", run("queued"), steps(99, "pending"), ahead=ahead)
+    assert words in found.sentence
+    assert found.code is None
+
+
+def test_without_workers_the_reader_is_told_to_start_one() -> None:
+    found = explained("registered", run("queued"), steps(99, "pending"), workers=0)
+    assert "no workers are running" in found.sentence
+    assert found.code == "no_workers"
+    assert found.then == "ghostcrm up"
+
+
+def test_a_failed_client_has_step_cause_code_and_what_to_do() -> None:
+    found = explained(
+        "failed",
+        run("failed", error=BROKEN, finished_at=NOON + timedelta(seconds=9)),
+        steps(2, "failed", BROKEN),
+    )
+    assert found.sentence == (
+        "ACME Corp is not ready: it failed at “install blueprint”: "
+        "002_broken.sql, line 3: relation does not exist (42P01)"
+    )
+    assert (found.step, found.step_number, found.steps) == ("install_blueprint", 2, 6)
+    assert (found.attempt, found.max_attempts) == (2, 3)
+    assert found.code == "migration_failed"
+    assert found.cause == BROKEN["message"]
+    assert found.fix == MigrationFailed.default_next_step
+    assert found.then == f"ghostcrm clients retry {ID}"
+    assert found.since == NOON + timedelta(seconds=9)
+
+
+def test_a_failure_without_a_reason_is_told_all_the_same() -> None:
+    found = explained("failed", run("failed", finished_at=NOON), steps(1, "failed"))
+    assert "no reason was recorded" in found.sentence
+
+
+def test_a_failure_before_the_first_step_names_the_workflow() -> None:
+    found = explained("failed", run("failed", error=BUSY, finished_at=NOON), [])
+    assert "provision client" in found.sentence
+    assert found.step is None
+
+
+def test_a_client_that_is_tried_again_knows_when() -> None:
+    found = explained(
+        "provisioning",
+        run("waiting", error=BUSY, next_attempt_at=datetime.now(UTC) + timedelta(seconds=30.4)),
+        steps(3, "waiting", BUSY),
+    )
+    assert "“create admin” is tried again in 30 s (attempt 2 of 3)." in found.sentence
+    assert found.cause == "The server is full."
+    assert found.code == "database_busy"
+    assert found.next_attempt_at is not None
+    assert found.then == "Nothing; it goes on by itself."
+
+
+def test_a_moment_that_has_passed_is_no_negative_wait() -> None:
+    found = explained(
+        "provisioning",
+        run("waiting", error=BUSY, next_attempt_at=NOON),
+        steps(3, "waiting", BUSY),
+        workers=0,
+    )
+    assert "in 0 s" in found.sentence
+    assert found.then == "Start a worker: ghostcrm up"
+
+
+def test_a_running_client_names_its_step() -> None:
+    found = explained("provisioning", run("running"), steps(5, "running"))
+    assert found.sentence == "ACME Corp is being provisioned: “prove isolation” is running."
+    assert (found.step_number, found.steps) == (5, 6)
+
+
+def test_a_run_whose_worker_died_is_not_called_running() -> None:
+    found = explained("provisioning", run("running"), steps(5, "running"), workers=0)
+    assert "its worker died" in found.sentence
+    assert found.then == "Start a worker: ghostcrm up"

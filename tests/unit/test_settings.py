@@ -1,0 +1,222 @@
+"""Every setting comes from its own variable, is checked, and never shows a secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from ghostcrm_provisioning.errors import InvalidSetting
+from ghostcrm_provisioning.settings import Settings, environment_variable, read_settings
+
+HONOURED: dict[str, tuple[str, object]] = {
+    "home": ("/srv/ghostcrm", Path("/srv/ghostcrm")),
+    "database_url": ("postgresql://u:p@h:5433/d", "postgresql://u:p@h:5433/d"),
+    "embedded_port": ("5999", 5999),
+    "postgres_binaries": ("/usr/lib/postgresql/17/bin", Path("/usr/lib/postgresql/17/bin")),
+    "blueprint": ("./mine", "./mine"),
+    "max_attempts": ("5", 5),
+    "retry_first_wait_seconds": ("0.5", 0.5),
+    "retry_longest_wait_seconds": ("10", 10.0),
+    "longest_told_to_wait_seconds": ("60", 60.0),
+    "step_deadline_seconds": ("30", 30.0),
+    "lease_seconds": ("2", 2.0),
+    "max_worker_deaths": ("2", 2),
+    "worker_concurrency": ("3", 3),
+    "concurrency_per_server": ("1", 1),
+    "pause_seconds": ("1", 1.0),
+    "notify_urls": ("json://u:p@h mailto://x", "json://u:p@h mailto://x"),
+    "sealing_keys": ("id:a2V5", "id:a2V5"),
+    "debug_provisioning": ("true", True),
+}
+DEFAULTS: dict[str, object] = {
+    "database_url": None,
+    "embedded_port": 0,
+    "postgres_binaries": None,
+    "blueprint": "ghostcrm",
+    "max_attempts": 3,
+    "retry_first_wait_seconds": 2.0,
+    "retry_longest_wait_seconds": 60.0,
+    "longest_told_to_wait_seconds": 900.0,
+    "step_deadline_seconds": 120.0,
+    "lease_seconds": 6.0,
+    "max_worker_deaths": 5,
+    "worker_concurrency": 8,
+    "concurrency_per_server": 4,
+    "pause_seconds": 0.0,
+    "notify_urls": None,
+    "sealing_keys": None,
+    "debug_provisioning": False,
+}
+
+
+def plain(value: object) -> object:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> InvalidSetting:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InvalidSetting) as refused:
+        read_settings()
+    assert variable in refused.value.message
+    return refused.value
+
+
+@pytest.mark.parametrize("field", HONOURED)
+def test_each_variable_is_honoured(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, expected = HONOURED[field]
+    monkeypatch.setenv(environment_variable(field), text)
+    assert plain(getattr(read_settings(), field)) == expected
+
+
+def test_no_setting_is_forgotten_by_these_tests() -> None:
+    assert set(HONOURED) >= set(Settings.model_fields) >= set(DEFAULTS) | {"home"}
+
+
+def test_without_variables_the_defaults_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = read_settings()
+    assert {field: plain(getattr(settings, field)) for field in DEFAULTS} == DEFAULTS
+    assert settings.home == tmp_path / ".ghostcrm"
+    assert settings.logs == tmp_path / ".ghostcrm" / "logs" / "provisioning"
+    assert settings.keys == tmp_path / ".ghostcrm" / "keys"
+
+
+@pytest.mark.parametrize("field", HONOURED)
+def test_a_variable_that_is_set_to_nothing_is_not_set(
+    field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(environment_variable(field), "")
+    assert read_settings() == Settings()
+    assert read_settings().home == tmp_path / ".ghostcrm"
+
+
+def test_each_setting_has_its_variable_and_its_sentence() -> None:
+    for field, info in Settings.model_fields.items():
+        assert info.description
+        assert info.description.endswith(".")
+        assert environment_variable(field) == environment_variable(field).upper()
+    assert environment_variable("debug_provisioning") == "DEBUG_PROVISIONING"
+    assert environment_variable("home") == "GHOSTCRM_HOME"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GHOSTCRM_EMBEDDED_PORT", "hunter2"),
+        ("GHOSTCRM_EMBEDDED_PORT", "-17"),
+        ("GHOSTCRM_EMBEDDED_PORT", "65999"),
+        ("GHOSTCRM_EMBEDDED_PORT", "54.32"),
+        ("GHOSTCRM_MAX_ATTEMPTS", "-77"),
+        ("GHOSTCRM_MAX_ATTEMPTS", "2177"),
+        ("GHOSTCRM_RETRY_FIRST_WAIT_SECONDS", "-77"),
+        ("GHOSTCRM_RETRY_FIRST_WAIT_SECONDS", "nan"),
+        ("GHOSTCRM_RETRY_LONGEST_WAIT_SECONDS", "infinity"),
+        ("GHOSTCRM_LONGEST_TOLD_TO_WAIT_SECONDS", "-0.0"),
+        ("GHOSTCRM_STEP_DEADLINE_SECONDS", "77 seconds"),
+        ("GHOSTCRM_LEASE_SECONDS", "0.77"),
+        ("GHOSTCRM_LEASE_SECONDS", "1e999"),
+        ("GHOSTCRM_WORKER_CONCURRENCY", "-77"),
+        ("GHOSTCRM_WORKER_CONCURRENCY", "77777"),
+        ("GHOSTCRM_CONCURRENCY_PER_SERVER", "-77"),
+        ("GHOSTCRM_PAUSE_SECONDS", "-77"),
+        ("DEBUG_PROVISIONING", "perhaps77"),
+        ("GHOSTCRM_HOME", "~nobody-of-that-name/x"),
+        ("GHOSTCRM_POSTGRES_BINARIES", "~nobody-of-that-name/x"),
+        ("GHOSTCRM_DATABASE_URL", "hunter2"),
+        ("GHOSTCRM_DATABASE_URL", "mysql://u:hunter2@h/d"),
+        ("GHOSTCRM_DATABASE_URL", "host=h password=hunter2"),
+        ("GHOSTCRM_DATABASE_URL", "postgresql://u:hunter2@[h/d"),
+        ("GHOSTCRM_DATABASE_URL", "postgresql://u:hunter2%zz@h/d"),
+        ("GHOSTCRM_DATABASE_URL", "postgresql://u:x@hunter2@h/d"),
+        ("GHOSTCRM_DATABASE_URL", "postgresql://u:x/hunter2@h/d"),
+        ("GHOSTCRM_DATABASE_URL", "postgresql://u:x@h/d?hunter2=1"),
+    ],
+)
+def test_a_value_that_cannot_be_used_names_the_variable_and_never_the_value(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = refusal(monkeypatch, variable, value)
+    shown = json.dumps(refused.as_record(), ensure_ascii=False)
+    assert value not in shown
+    assert "hunter2" not in shown
+    assert refused.code == "invalid_setting"
+    assert refused.exit_code == 2
+    assert refused.__suppress_context__  # a traceback would show the value
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://h",
+        "postgres://u:p@h/d",
+        "postgresql://u:p%40ss%2Fword@h:5432/d?sslmode=require",
+        "postgresql:///d?host=/var/run/postgresql&user=u",
+        "postgresql://u:p@[::1]:5432/d",
+        "postgresql://u:p@one,two:5433/d?target_session_attrs=read-write",
+    ],
+)
+def test_any_url_that_libpq_takes_is_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GHOSTCRM_DATABASE_URL", url)
+    assert plain(read_settings().database_url) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "verbose"),
+    [("true", True), ("1", True), ("TRUE", True), ("false", False), ("0", False)],
+)
+def test_debug_provisioning_is_the_specifications_own_variable(
+    text: str, verbose: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEBUG_PROVISIONING", text)
+    assert read_settings().debug_provisioning is verbose
+
+
+def test_folders_do_not_move_with_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GHOSTCRM_HOME", "data/home")
+    monkeypatch.setenv("GHOSTCRM_POSTGRES_BINARIES", "../bin")
+    settings = read_settings()
+    monkeypatch.chdir("/")
+    assert settings.home == tmp_path / "data" / "home"
+    assert settings.postgres_binaries is not None
+    assert settings.postgres_binaries.is_absolute()
+
+
+def test_a_home_under_the_users_own_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GHOSTCRM_HOME", "~/ghostcrm")
+    assert read_settings().home == tmp_path / "ghostcrm"
+
+
+def test_secrets_are_masked_wherever_settings_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GHOSTCRM_DATABASE_URL", "postgresql://u:hunter2@h/d")
+    monkeypatch.setenv("GHOSTCRM_NOTIFY_URLS", "json://u:hunter2@h")
+    monkeypatch.setenv("GHOSTCRM_SEALING_KEYS", "hunter2:a2V5")
+    settings = read_settings()
+    shown = [repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()]
+    assert not any("hunter2" in text for text in shown)
+
+
+def test_settings_are_read_when_asked_for_and_frozen_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read_settings()
+    monkeypatch.setenv("GHOSTCRM_MAX_ATTEMPTS", "9")
+    assert before.max_attempts == 3
+    assert read_settings().max_attempts == 9
+    with pytest.raises(ValidationError, match="frozen"):
+        before.max_attempts = 7
+
+
+def test_variables_that_are_not_ours_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GHOSTCRM_UNHEARD_OF", "x")
+    monkeypatch.setenv("HOME_SWEET_HOME", "x")
+    read_settings()
