@@ -127,7 +127,7 @@ def _explain(facts: _Facts) -> Explanation:
             client.id,
             client.name,
             client.status,
-            f"{client.name} is not ready: it failed at “{title}”: {_lower_first(error.get('message'))}",
+            f"{client.name} is not ready: it failed at “{title}”: {_ended(error.get('message'))}",
             **parts | {"since": run.finished_at},
             fix=error.get("nextStep"),
             then=f"ghostcrm clients retry {client.id}",
@@ -168,7 +168,7 @@ def _explain_queued(facts: _Facts) -> Explanation:
     client = facts.client
     if facts.any_workers:
         others = "it is next" if not facts.ahead else f"{facts.ahead} before it"
-        sentence = f"{client.name} is waiting for a worker: all are busy, {others}."
+        sentence = f"{client.name} is waiting for a worker to take it up; {others}."
         then = "Nothing; it starts by itself."
     else:
         sentence = (
@@ -189,7 +189,7 @@ def _explain_queued(facts: _Facts) -> Explanation:
     )
 
 
-def _lower_first(sentence: str | None) -> str:
+def _ended(sentence: str | None) -> str:
     if not sentence:
         return "no reason was recorded."
     return sentence if sentence.endswith((".", ")")) else f"{sentence}."

@@ -97,7 +97,9 @@ async def working(installation: Installation) -> AsyncIterator[None]:
     worker = installation.make_worker(standing=False)
     task = asyncio.create_task(worker.run())
     try:
-        await worker.is_working.wait()
+        working_ = asyncio.create_task(worker.is_working.wait())
+        await asyncio.wait({working_, task}, return_when=asyncio.FIRST_COMPLETED)
+        working_.cancel()
         yield
     finally:
         worker.stop()

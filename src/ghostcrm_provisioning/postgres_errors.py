@@ -38,6 +38,7 @@ _UNREACHABLE = frozenset(
 )
 _BUSY = frozenset(
     {
+        "25006",  # read_only_sql_transaction: a failover, or a full disk on Supabase
         "40001",  # serialization_failure
         "40P01",  # deadlock_detected
         "55006",  # object_in_use: someone is connected to the template
@@ -57,6 +58,10 @@ _SAYS_COMING_UP = re.compile(
 )
 _SAYS_FULL = re.compile(
     r"FATAL:\s+(?:sorry, too many clients|too many connections|remaining connection slots)"
+)
+_SAYS_NO = re.compile(
+    r"FATAL:\s+(?:password authentication failed|no pg_hba\.conf entry|permission denied for database"
+    r"|(?:database|role) \".*\" does not exist)"
 )
 _NETWORK_ERRNOS = frozenset(
     getattr(errno, name)
@@ -112,6 +117,11 @@ def _translated_psycopg(error: psycopg.Error, where: str) -> GhostcrmError:
                 return ToldToWait(f"{where} is coming up: {first_line}.", wait_seconds=1.0)
             if _SAYS_FULL.search(first_line):
                 return DatabaseBusy(f"{where} takes no more connections: {first_line}.")
+            if _SAYS_NO.search(first_line):
+                return DatabaseRejected(
+                    f"{where} does not let us in: {first_line}.",
+                    next_step="Check user, password and database in the URL, and pg_hba.conf.",
+                )
             return ServerUnreachable(f"{where} does not answer: {first_line}.")
         return UnexpectedFailure(f"{type(error).__name__} on {where}.")
     if sqlstate == _COMING_UP:

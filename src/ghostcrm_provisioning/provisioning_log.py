@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import threading
 from datetime import UTC, datetime
 from math import isfinite
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 FIELDS = (
     "timestamp",
@@ -63,9 +64,13 @@ class DailyFile:
 
     def msg(self, line: str) -> None:
         data = line.encode("utf-8", errors="backslashreplace") + b"\n"
-        with self._lock:
-            self._open_today()
-            os.write(self._descriptor, data)
+        try:
+            with self._lock:
+                self._open_today()
+                os.write(self._descriptor, data)
+        except OSError as problem:
+            # Work goes on without its log; whoever looks at the terminal still gets the line.
+            sys.stderr.write(f"The log cannot be written ({problem.strerror}): {line}\n")
 
     info = debug = warning = error = critical = exception = log = msg
 
@@ -124,39 +129,71 @@ def _in_contract_order(_: WrappedLogger, __: str, event: EventDict) -> EventDict
     return {**ordered, "timestamp": timestamp, **event}
 
 
+# This process's own log. It is apart from the logging of an application that calls us, and leaves that
+# alone: no global configuration is touched.
 _file: DailyFile | None = None
+_level = logging.INFO
+_LIBRARIES = ("pgqueuer", "psycopg")
+
+
+class _Destination:
+    """Hands each line to the log of this process, wherever that is at that moment."""
+
+    def msg(self, line: str) -> None:
+        if _file is not None:
+            _file.msg(line)
+
+    info = debug = warning = error = critical = exception = log = msg
+
+
+_DESTINATION = _Destination()
 
 
 def start_logging(folder: Path, *, verbose: bool) -> None:
     """Send the log of this process into ``folder``. ``verbose`` adds every observation."""
-    global _file  # noqa: PLW0603 - a process has one log
+    global _file, _level  # noqa: PLW0603 - a process has one log
     if _file is not None:
         _file.close()
-    file = _file = DailyFile(folder)
-    structlog.configure(
+    _file = DailyFile(folder)
+    _level = logging.DEBUG if verbose else logging.INFO
+    for library in _LIBRARIES:
+        _listen_to(logging.getLogger(library))
+
+
+def log_every_library() -> None:
+    """Take the warnings of all libraries into our log: for a process that is ours alone."""
+    _listen_to(logging.getLogger())
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """A logger that writes into this process's log; ``name`` says which part speaks."""
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        _DESTINATION,
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
             _mask_secrets,
             _in_contract_order,
             structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.DEBUG if verbose else logging.INFO
-        ),
-        logger_factory=lambda *_: file,
-        cache_logger_on_first_use=False,
+        wrapper_class=structlog.make_filtering_bound_logger(_level),
     )
-    # PgQueuer and psycopg speak through the standard library: keep their warnings, in our format.
-    logging.basicConfig(handlers=[_IntoProvisioningLog()], level=logging.WARNING, force=True)
+    return logger.bind(logger=name)
 
 
 class _IntoProvisioningLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger("library").warning(
+        get_logger("library").warning(
             "library_message",
             library=record.name,
             message=record.getMessage(),
             exc_info=record.exc_info or None,
         )
+
+
+_LISTENER = _IntoProvisioningLog(level=logging.WARNING)
+
+
+def _listen_to(logger: logging.Logger) -> None:
+    if _LISTENER not in logger.handlers:
+        logger.addHandler(_LISTENER)

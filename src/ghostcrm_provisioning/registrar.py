@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 import bcrypt
-import structlog
 from psycopg.types.json import Jsonb
 
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, read_blueprint
@@ -30,6 +29,7 @@ from ghostcrm_provisioning.errors import (
     NotFound,
 )
 from ghostcrm_provisioning.provisioning.provision_client import PROVISION_CLIENT
+from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.queue.provisioning_queue import ProvisioningQueue, lane_of_server
 from ghostcrm_provisioning.registration_form import RegistrationForm
 from ghostcrm_provisioning.sealing import Sealer
@@ -107,7 +107,7 @@ class Registrar:
                     "details": Jsonb({"plan": form.plan, "blueprint": blueprint.reference}),
                 },
             )
-        structlog.get_logger("ghostcrm.registration").info(
+        get_logger("registration").info(
             "client_registered",
             clientId=str(client_id),
             clientName=form.company_name,
@@ -204,6 +204,8 @@ class Registrar:
         ).fetchone()
         if row is None:
             raise Conflict("The same registration was removed at this moment.")
+        if form.client_id is not None and row["id"] != form.client_id:
+            raise IdempotencyKeyReused("That idempotency key belongs to a client with another id.")
         if bytes(row["registration_digest"]) != form.digest:
             if form.client_id is not None and row["id"] == form.client_id:
                 raise ClientIdInUse(f"The id {client_id} belongs to a client with other data.")
@@ -227,6 +229,7 @@ class Registrar:
         sealed: _SealedSecrets,
         must_change_password: bool,
     ) -> UUID:
+        await connection.execute(CLIENTS["lock_limited_servers"])
         server = await (
             await connection.execute(CLIENTS["place"], {"provider": "postgres"})
         ).fetchone()

@@ -170,4 +170,6 @@ def read_settings() -> Settings:
         first = invalid.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0])
         variable = environment_variable(name) if name in Settings.model_fields else name
-        raise InvalidSetting(f"{variable} cannot be used: {first['msg']}.") from None
+        raise InvalidSetting(
+            f"{variable} cannot be used: {first['msg'].removeprefix('Value error, ')}."
+        ) from None

@@ -251,3 +251,14 @@ def test_the_synchronous_face_works_without_an_event_loop(
     )
     assert registration.status == "ready"
     assert registration.connection is not None
+
+
+def test_any_url_that_libpq_understands_serves(
+    environment: Callable[..., dict[str, str]],
+) -> None:
+    variables = environment()
+    variables["GHOSTCRM_DATABASE_URL"] += "?connect_timeout=5&keepalives=1&sslmode=disable"
+    outcome = ghostcrm(
+        "provision", "ACME", "--admin-email", "a@acme.com", "--json", environment=variables
+    )
+    assert outcome.code == 0, outcome.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import threading
 from collections.abc import Callable
@@ -57,12 +58,11 @@ def test_the_password_is_never_seen_again(
 
     def watch() -> None:
         """As `ps` would, for as long as the command runs: arguments and environments."""
-        while not ended.is_set():
-            for each in [psutil.Process(process.pid), *psutil.Process(process.pid).children(True)]:
-                try:
+        while not ended.wait(0.02):
+            for each in psutil.process_iter():
+                # Some processes end while they are looked at; the others are looked at all the same.
+                with contextlib.suppress(psutil.Error):
                     seen_by_ps.extend([*each.cmdline(), *each.environ().values()])
-                except psutil.Error:
-                    return
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -224,12 +224,12 @@ def server_that_says(sqlstate: str, sentence: str) -> Iterator[int]:
             "remaining connection slots are reserved for roles with the SUPERUSER attribute",
             DatabaseBusy,
         ),
-        ("28P01", 'password authentication failed for user "u"', ServerUnreachable),
+        ("28P01", 'password authentication failed for user "u"', DatabaseRejected),
         # Its name is not what it says.
         (
             "3D000",
             'database "the database system is starting up" does not exist',
-            ServerUnreachable,
+            DatabaseRejected,
         ),
     ],
 )

@@ -19,10 +19,6 @@ SOURCES = {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*
 _PLACEHOLDER = re.compile(r"%\((?P<name>[a-z_]+)\)s")
 
 
-# No door asks for these yet; whoever opens one takes its query off this list.
-NOT_USED_YET = {"arrive", "list_attempts", "list_notifications"}
-
-
 @dataclass(frozen=True)
 class QueryFile:
     """One file of queries, and the name under which the source knows it."""
@@ -125,8 +121,7 @@ def test_every_query_is_used(file: QueryFile) -> None:
             for node in ast.walk(SOURCES[path])
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
-    expected = sorted(NOT_USED_YET & set(file.queries.names()))
-    assert sorted(set(file.queries.names()) - used) == expected
+    assert sorted(set(file.queries.names()) - used) == []
 
 
 @pytest.mark.parametrize("use", [use for use in USES if use.name is not None], ids=str)

@@ -20,8 +20,8 @@ from ghostcrm_provisioning.cli.provision import describe, report, watch
 from ghostcrm_provisioning.cli.session import find_client_id, run_with_installation
 from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import CLIENTS
-from ghostcrm_provisioning.clients.documents import client_row_document
-from ghostcrm_provisioning.clients.run import list_steps
+from ghostcrm_provisioning.clients.documents import attempt_document, client_row_document
+from ghostcrm_provisioning.clients.run import RUNS, list_steps
 from ghostcrm_provisioning.connecting import connect_to
 from ghostcrm_provisioning.embedded.binaries import find_psql
 from ghostcrm_provisioning.errors import InvalidInput
@@ -108,7 +108,8 @@ def show(client_id: ClientId, as_json: Json = False) -> None:
             installation, await find_client_id(installation, client_id)
         )
         if as_json:
-            print_json(document)
+            attempts = await installation.control.fetch_all(RUNS["list_attempts"], run_id=run.id)
+            print_json(document | {"attempts": [attempt_document(row) for row in attempts]})
             return
         colour = _COLOURS[client.status]
         out.print(f"[bold]{escape(client.name)}[/]  [{colour}]{client.status}[/]")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ghostcrm_provisioning.cli import clients, postgres, queue
+from ghostcrm_provisioning.cli import clients, notifications, postgres, queue
 from ghostcrm_provisioning.cli.demo import demo
 from ghostcrm_provisioning.cli.doctor import doctor
 from ghostcrm_provisioning.cli.provision import provision
@@ -44,6 +44,7 @@ def ghostcrm(
 app.command("provision")(provision)
 app.add_typer(clients.app, name="clients")
 app.add_typer(queue.app, name="queue")
+app.add_typer(notifications.app, name="notifications")
 app.command("worker")(worker)
 app.command("up")(up)
 app.command("demo")(demo)

@@ -62,9 +62,9 @@ def provision(
     Example:
       ghostcrm provision "ACME Corp" --admin-email admin@acme.com --plan professional
     """
-    password = read_password() if password_stdin else None
 
     async def work(installation: Installation) -> int:
+        password = read_password() if password_stdin else None
         form = checked_form(
             company_name=name,
             admin_email=admin_email,

@@ -11,8 +11,9 @@ import typer
 
 from ghostcrm_provisioning.cli.output import print_error, say
 from ghostcrm_provisioning.clients.client import CLIENTS
-from ghostcrm_provisioning.errors import GhostcrmError, InvalidInput, NotFound
+from ghostcrm_provisioning.errors import GhostcrmError, InvalidInput, InvalidPassword, NotFound
 from ghostcrm_provisioning.postgres_errors import translated
+from ghostcrm_provisioning.provisioning_log import get_logger, log_every_library
 from ghostcrm_provisioning.registration_form import check_identifier
 from ghostcrm_provisioning.settings import read_settings
 from ghostcrm_provisioning.wiring import Installation, open_installation
@@ -23,6 +24,7 @@ _SHORTEST_PREFIX = 4
 
 def run_command(work: Coroutine[Any, Any, int | None], *, as_json: bool) -> None:
     """Run a command to its end and exit with its code."""
+    log_every_library()
     try:
         code = asyncio.run(work)
     except GhostcrmError as error:
@@ -33,9 +35,7 @@ def run_command(work: Coroutine[Any, Any, int | None], *, as_json: bool) -> None
         raise typer.Exit(INTERRUPTED) from None
     except Exception as unforeseen:
         # A traceback helps nobody at a terminal; it goes into the log.
-        import structlog  # noqa: PLC0415 - only needed here, and configured by now
-
-        structlog.get_logger("ghostcrm.cli").error("command_failed", exc_info=unforeseen)
+        get_logger("cli").error("command_failed", exc_info=unforeseen)
         print_error(translated(unforeseen, where="this command"), as_json=as_json)
         raise typer.Exit(1) from None
     raise typer.Exit(code or 0)
@@ -82,5 +82,13 @@ async def find_client_id(installation: Installation, text: str) -> Any:
 
 
 def read_password() -> str:
-    """The first line of stdin, without its line break."""
-    return sys.stdin.readline().rstrip("\n").rstrip("\r")
+    """The first line of stdin, without its line break.
+
+    Raises:
+        InvalidPassword: it is not UTF-8.
+    """
+    line = sys.stdin.buffer.readline()
+    try:
+        return line.decode().rstrip("\n").rstrip("\r")
+    except UnicodeDecodeError:
+        raise InvalidPassword("The password is not in UTF-8.") from None

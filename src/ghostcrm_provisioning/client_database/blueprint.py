@@ -187,7 +187,9 @@ def _read_declaration(folder: Path) -> _Declaration:
     except ValidationError as invalid:
         first = invalid.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise InvalidBlueprint(f"{path}: {place}: {first['msg']}.") from None
+        raise InvalidBlueprint(
+            f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}."
+        ) from None
 
 
 def _read_migrations(folder: Path) -> tuple[Migration, ...]:

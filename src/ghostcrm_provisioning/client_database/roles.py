@@ -23,6 +23,8 @@ ROLES = NamedSql(__package__, "roles.sql")
 OWNER_ROLE = "ghostcrm_client_owner"
 # Owns the tables of Supabase Auth.
 AUTH_ROLE = "supabase_auth_admin"
+# Any fixed number does.
+_PREPARATION_LOCK = 0x67686F7377
 
 
 @dataclass(frozen=True)
@@ -102,14 +104,10 @@ async def list_missing(connection: AsyncConnection[DictRow]) -> list[str]:
 
 async def prepare_server(connection: AsyncConnection[DictRow], *, admin: str) -> None:
     """Create what is missing of the shared roles, and let ``admin`` grant them. For a superuser."""
-    rows = await (
-        await connection.execute(
-            ROLES["existing_roles"], {"names": [role.name for role in SHARED_ROLES]}
-        )
-    ).fetchall()
-    existing = {row["rolname"] for row in rows}
     async with connection.transaction():
-        for statement in _preparation(admin, existing, connection.info.server_version // 10000):
+        # Several processes may come at once; the second one finds everything there.
+        await connection.execute("select pg_advisory_xact_lock(%s)", (_PREPARATION_LOCK,))
+        for statement in await _preparation_here(connection, admin):
             await connection.execute(statement)
 
 
@@ -122,28 +120,35 @@ async def check_server(connection: AsyncConnection[DictRow]) -> None:
     missing = await list_missing(connection)
     if not missing:
         return
-    row = await (
-        await connection.execute(
-            "select current_user as login, (select rolsuper from pg_roles"
-            " where rolname = current_user) as is_superuser"
-        )
-    ).fetchone()
+    row = await (await connection.execute(ROLES["this_login"])).fetchone()
     if row is None:
         raise ServerNotPrepared("The server does not say who is connected.")
     if row["is_superuser"]:
         await prepare_server(connection, admin=row["login"])
         return
-    version = connection.info.server_version // 10000
-    script = ";\n".join(
-        statement.as_string(connection) for statement in _preparation(row["login"], set(), version)
-    )
+    statements = await _preparation_here(connection, row["login"])
+    if not (row["creates_databases"] and row["creates_roles"]):
+        statements.insert(
+            0,
+            sql.SQL("alter role {} createdb createrole").format(sql.Identifier(row["login"])),
+        )
+    script = ";\n".join(statement.as_string(connection) for statement in statements)
     raise ServerNotPrepared(
         f"The server is not prepared: {missing[0]}"
         + (f" (and {len(missing) - 1} more)." if len(missing) > 1 else "."),
-        next_step="Have a superuser run this once (leave out roles that exist already):\n"
-        + script
-        + ";",
+        next_step=f"Have a superuser run this once:\n{script};",
     )
+
+
+async def _preparation_here(connection: AsyncConnection[DictRow], admin: str) -> list[sql.Composed]:
+    """What a superuser has to run on this server, as it is now."""
+    rows = await (
+        await connection.execute(
+            ROLES["existing_roles"], {"names": [role.name for role in SHARED_ROLES]}
+        )
+    ).fetchall()
+    existing = {row["rolname"] for row in rows}
+    return _preparation(admin, existing, connection.info.server_version // 10000)
 
 
 def _preparation(admin: str, existing: set[str], major_version: int) -> list[sql.Composed]:

@@ -23,3 +23,10 @@ where not me.rolsuper and not pg_has_role(r.oid, 'member with admin option')
 
 -- name: existing_roles
 select rolname from pg_roles where rolname = any(%(names)s)
+
+-- name: this_login
+-- Who asks, and what it may do by itself.
+select rolname as login, rolsuper as is_superuser, rolcreatedb as creates_databases,
+       rolcreaterole as creates_roles
+from pg_roles
+where rolname = current_user

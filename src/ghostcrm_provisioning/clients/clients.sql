@@ -1,3 +1,7 @@
+-- name: lock_limited_servers
+-- Registrations take turns at servers that have a limit, so that none is overfilled.
+select from servers where accepting and client_limit is not null order by id for no key update
+
 -- name: place
 -- The server that takes the next client database: accepting, with room, the emptiest first.
 select s.id, s.name

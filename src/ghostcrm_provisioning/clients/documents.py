@@ -68,6 +68,19 @@ def client_document(client: Client, run: Run, steps: list[RunStep]) -> dict[str,
     return document
 
 
+def attempt_document(row: dict[str, Any]) -> dict[str, Any]:
+    """One attempt at one step, by one worker."""
+    return {
+        "step": row["name"],
+        "attempt": row["attempt"],
+        "outcome": row["outcome"],
+        "startedAt": instant(row["started_at"]),
+        "finishedAt": instant(row["finished_at"]),
+        "workerId": str(row["worker_id"]),
+        "error": row["error"],
+    }
+
+
 def client_row_document(row: dict[str, Any]) -> dict[str, Any]:
     """One client in a list."""
     return {

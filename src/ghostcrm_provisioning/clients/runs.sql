@@ -159,10 +159,6 @@ limit %(limit)s
 select count(*) as failed from runs
 where status = 'failed' and finished_at > clock_timestamp() - make_interval(hours => %(hours)s)
 
--- name: arrive
-insert into workers (id, host, process_id, standing, concurrency)
-values (%(id)s, %(host)s, %(process_id)s, %(standing)s, %(concurrency)s)
-
 -- name: heartbeat
 -- A worker that was thought dead and removed comes back as itself.
 insert into workers (id, host, process_id, standing, concurrency)

@@ -10,12 +10,12 @@ import asyncio
 from uuid import UUID
 
 import apprise
-import structlog
 
 from ghostcrm_provisioning.clients.client import Client
 from ghostcrm_provisioning.control_database.database import Connection, ControlDatabase
 from ghostcrm_provisioning.errors import GhostcrmError, InvalidSetting
 from ghostcrm_provisioning.named_sql import NamedSql
+from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.queue.provisioning_queue import ProvisioningQueue
 
 NOTIFICATIONS = NamedSql(__package__, "notifications.sql")
@@ -110,7 +110,7 @@ class Notifier:
             id=notification_id,
             error="At least one of GHOSTCRM_NOTIFY_URLS did not take it.",
         )
-        structlog.get_logger("ghostcrm.notifications").warning(
+        get_logger("notifications").warning(
             "notification_not_taken", notificationId=notification_id, waitSeconds=wait_seconds
         )
         return wait_seconds

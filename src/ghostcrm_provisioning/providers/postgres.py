@@ -45,6 +45,7 @@ POSTGRES = NamedSql(__package__, "postgres.sql")
 
 _STATEMENT_TIMEOUT = "60s"
 _LOCK_TIMEOUT = "30s"
+_PRIVILEGES = ("CONNECT", "TEMPORARY")  # of each login on its database, and nobody else's
 _LARGEST_POOL = 16
 _POOL_TIMEOUT_SECONDS = 60.0
 _POOL_PATIENCE_SECONDS = 2.0
@@ -212,8 +213,10 @@ class PostgresProvider:
         if not self._is_finished(row, request):
             return Observation(False, "the database is being made")
         wanted = {login_name(request.name, login.key): login for login in request.logins}
-        if set(row["may_connect"]) != set(wanted):
-            return Observation(False, f"CONNECT is granted to {row['may_connect']}")
+        privileges = {f"{name} {privilege}" for name in wanted for privilege in _PRIVILEGES}
+        if (seen_privileges := set(row["privileges"])) != privileges:
+            differing = sorted(seen_privileges ^ privileges)
+            return Observation(False, f"who may use the database differs: {', '.join(differing)}")
         rows = await (
             await connection.execute(POSTGRES["observe_logins"], {"names": list(wanted)})
         ).fetchall()

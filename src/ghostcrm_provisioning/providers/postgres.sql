@@ -1,13 +1,13 @@
 -- name: observe_database
--- The database, its stamp, who may connect, and its logins: everything in one look.
+-- The database, its stamp, and who may do what with it.
 select d.datname, d.datallowconn, d.datdba = (select oid from pg_roles where rolname = current_user) as is_ours,
        shobj_description(d.oid, 'pg_database') as stamp,
        coalesce((
-           select array_agg(distinct coalesce(r.rolname, 'public') order by coalesce(r.rolname, 'public'))
+           select array_agg(coalesce(r.rolname, 'public') || ' ' || a.privilege_type)
            from aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
            left join pg_roles r on r.oid = a.grantee
-           where a.privilege_type in ('CONNECT', 'TEMPORARY') and a.grantee <> d.datdba
-       ), '{}')::text[] as may_connect
+           where a.grantee <> d.datdba
+       ), '{}')::text[] as privileges
 from pg_database d
 where d.datname = %(name)s
 

@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
-import structlog
 from psycopg.types.json import Jsonb
+from structlog.typing import FilteringBoundLogger
 
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client
@@ -38,6 +38,7 @@ from ghostcrm_provisioning.provisioning.provision_client import PROVISION_CLIENT
 from ghostcrm_provisioning.provisioning.retry import RetryPolicy
 from ghostcrm_provisioning.provisioning.work import Work, gather_work
 from ghostcrm_provisioning.provisioning.workflow import Step, Workflow
+from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.sealing import Sealer
 
 WORKFLOWS = {workflow.kind: workflow for workflow in (PROVISION_CLIENT,)}
@@ -85,7 +86,7 @@ class ClientDatabaseProvisioner:
             if held is None:
                 return None
             client = await find_client(own, held.run.client_id)
-            log = structlog.get_logger("ghostcrm.provisioning").bind(
+            log = get_logger("provisioning").bind(
                 clientId=str(client.id), clientName=client.name, runId=str(run_id)
             )
             try:
@@ -95,7 +96,7 @@ class ClientDatabaseProvisioner:
                 return None
 
     async def _carry_out(
-        self, held: HeldRun, client: Client, log: structlog.typing.FilteringBoundLogger
+        self, held: HeldRun, client: Client, log: FilteringBoundLogger
     ) -> float | None:
         workflow = WORKFLOWS[held.run.kind]
         async with held.connection() as connection:
@@ -146,9 +147,7 @@ class ClientDatabaseProvisioner:
             installation_id=self._installation_id,
         )
 
-    async def _attempt(
-        self, step: Step, work: Work, log: structlog.typing.FilteringBoundLogger, at: RunStep
-    ) -> str:
+    async def _attempt(self, step: Step, work: Work, log: FilteringBoundLogger, at: RunStep) -> str:
         """Look, make, look again; returns what was seen."""
         began = datetime.now(UTC)
         log = log.bind(step=step.name, attempt=at.attempt)
@@ -178,7 +177,7 @@ class ClientDatabaseProvisioner:
         client: Client,
         at: RunStep | None,
         error: GhostcrmError,
-        log: structlog.typing.FilteringBoundLogger,
+        log: FilteringBoundLogger,
         *,
         caused_by: Exception,
     ) -> float | None:

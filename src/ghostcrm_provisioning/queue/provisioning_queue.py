@@ -129,7 +129,8 @@ class ProvisioningQueue:
         )
 
     async def restore_lost_jobs(self) -> int:
-        """Enqueue unfinished runs that no job points to; returns how many there were.
+        """Enqueue unfinished runs and undelivered notifications that no job points to; returns how
+        many there were.
 
         That happens when a worker lost the control database at the very moment it reported.
         """
@@ -145,7 +146,13 @@ class ProvisioningQueue:
                     priority=row["priority"],
                     fence=row["fence"],
                 )
-        return len(rows)
+        notifications = await self._control.fetch_all(
+            QUEUE["notifications_without_job"], older_than_seconds=self._lease_seconds
+        )
+        for row in notifications:
+            async with self._control.connection() as connection:
+                await self.enqueue_notification(connection, row["id"])
+        return len(rows) + len(notifications)
 
     async def status(self, *, limit: int = 50) -> QueueStatus:
         """Length, what is being processed, and what stands in the way, read in one moment."""

@@ -12,5 +12,18 @@ where r.status in ('queued', 'running', 'waiting')
 order by r.priority desc, r.created_at
 limit 1000
 
+-- name: notifications_without_job
+-- Notifications that are to be delivered and that no job in the queue points to.
+select n.id
+from notifications n
+where n.delivery = 'pending'
+  and n.created_at < clock_timestamp() - make_interval(secs => %(older_than_seconds)s)
+  and not exists (
+      select from ghostcrm_queue.jobs j
+      where j.dedupe_key = 'notification/' || n.id and j.status in ('queued', 'picked')
+  )
+order by n.id
+limit 1000
+
 -- name: server_ids
 select id from servers

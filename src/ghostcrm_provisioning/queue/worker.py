@@ -14,18 +14,20 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
 import asyncpg
-import structlog
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job
+from psycopg.conninfo import conninfo_to_dict
 
 from ghostcrm_provisioning.clients.run import RUNS
 from ghostcrm_provisioning.control_database.database import ControlDatabase
-from ghostcrm_provisioning.errors import GhostcrmError
+from ghostcrm_provisioning.errors import DatabaseRejected, GhostcrmError
+from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.queue.provisioning_queue import (
     CHANNEL,
     NOTIFICATIONS_LANE,
@@ -40,7 +42,40 @@ CarryOut = Callable[[UUID, UUID], Awaitable[float | None]]
 Deliver = Callable[[int], Awaitable[float | None]]
 
 _BATCH = 4
+_ASYNCPG_PARAMETERS = (
+    "host",
+    "port",
+    "user",
+    "password",
+    "dbname",
+    "passfile",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "sslcrl",
+    "target_session_attrs",
+)
 _LONGEST_SILENCE = timedelta(seconds=1)
+
+
+def _raise_if_refused(error: Exception) -> None:
+    """What will not pass by itself must not be waited for: no right to log in, no such database, a
+    URL that asyncpg reads differently from libpq."""
+    sqlstate = getattr(error, "sqlstate", None) or ""
+    if sqlstate[:2] in {"22", "28", "3D", "42"}:
+        raise DatabaseRejected(
+            f"The control database does not let the worker in: {error} ({sqlstate})",
+            sqlstate=sqlstate,
+        ) from error
+
+
+def asyncpg_url(url: str) -> str:
+    """``url`` with only what asyncpg understands: anything else in a libpq URL (``connect_timeout``,
+    ``keepalives`` …) it would send to the server as a setting, which the server refuses."""
+    parts = conninfo_to_dict(url)
+    query = {key: str(parts[key]) for key in _ASYNCPG_PARAMETERS if parts.get(key) is not None}
+    return f"postgresql://?{urlencode(query, quote_via=quote)}"
 
 
 class Worker:
@@ -82,7 +117,7 @@ class Worker:
         # Set when it is about to take up work for the first time.
         self.is_working = asyncio.Event()
         self._manager: QueueManager | None = None
-        self._log = structlog.get_logger("ghostcrm.worker").bind(workerId=str(self.id))
+        self._log = get_logger("worker").bind(workerId=str(self.id))
 
     async def run(self) -> None:
         """Work until :meth:`stop`; survives losing the control database."""
@@ -94,6 +129,8 @@ class Worker:
                 try:
                     await self._work()
                 except Exception as lost:  # a worker outlives whatever happens to the queue
+                    if not self.is_working.is_set():
+                        _raise_if_refused(lost)
                     self._log.warning(
                         "worker_lost_the_queue", error=type(lost).__name__, exc_info=lost
                     )
@@ -114,7 +151,7 @@ class Worker:
 
     async def _work(self) -> None:
         async with asyncpg.create_pool(
-            self._control.url,
+            asyncpg_url(self._control.url),
             min_size=2,
             max_size=5,
             command_timeout=60,

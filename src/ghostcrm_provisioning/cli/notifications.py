@@ -1,0 +1,66 @@
+"""``ghostcrm notifications``: what the admins were told, or are about to be."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from ghostcrm_provisioning.cli.output import Json, out, print_json
+from ghostcrm_provisioning.cli.session import run_with_installation
+from ghostcrm_provisioning.clients.documents import instant
+from ghostcrm_provisioning.notifications.notifier import NOTIFICATIONS
+from ghostcrm_provisioning.wiring import Installation
+
+app = typer.Typer(no_args_is_help=True, help="What the admins were told, or are about to be.")
+
+_DELIVERY = {
+    "pending": "being delivered",
+    "delivered": "delivered",
+    "unwanted": "kept here only: GHOSTCRM_NOTIFY_URLS is not set",
+}
+
+
+@app.command("list")
+def list_notifications(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List notifications, newest first."""
+
+    async def work(installation: Installation) -> None:
+        rows = await installation.control.fetch_all(
+            NOTIFICATIONS["list_notifications"], limit=limit
+        )
+        if as_json:
+            print_json(
+                {
+                    "data": [
+                        {
+                            "id": row["id"],
+                            "clientId": row["client_id"] and str(row["client_id"]),
+                            "runId": row["run_id"] and str(row["run_id"]),
+                            "severity": row["severity"],
+                            "subject": row["subject"],
+                            "body": row["body"],
+                            "createdAt": instant(row["created_at"]),
+                            "delivery": row["delivery"],
+                            "deliveryError": row["delivery_error"],
+                            "deliveredAt": instant(row["delivered_at"]),
+                        }
+                        for row in rows
+                    ]
+                }
+            )
+            return
+        if not rows:
+            out.print("No notifications yet: nothing has failed for good.")
+        for row in rows:
+            out.print(f"[bold]{escape(row['subject'])}[/]  [dim]{row['severity']}[/]")
+            out.print(
+                f"[dim]{row['created_at']:%Y-%m-%d %H:%M:%S} UTC, {_DELIVERY[row['delivery']]}[/]"
+            )
+            out.print(f"{escape(row['body'])}\n")
+
+    run_with_installation(work, as_json=as_json)
