@@ -131,6 +131,9 @@ async def control_url(server: Server) -> str:
                 sql.Identifier(name), sql.Identifier(ADMIN)
             )
         )
+        await admin.execute(
+            sql.SQL("revoke all on database {} from public").format(sql.Identifier(name))
+        )
     return server.admin_url(name)
 
 

@@ -54,7 +54,7 @@ async def connect_to(
         credentials, _ = await open_secrets(connection, installation.sealer, client)
     if client.status != "ready":
         raise ClientNotReady(
-            f"{client.name} is {client.status}, so nobody can connect to it yet.",
+            f"{client.name} is not ready ({client.status}), so nobody can connect to it yet.",
             next_step=f"Ask why with `ghostcrm clients explain {client.id}`.",
         )
     provider = await installation.providers.of_server(client.server_id)

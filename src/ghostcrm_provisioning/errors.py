@@ -94,7 +94,7 @@ class InvalidInput(GhostcrmError):
     code = "invalid_input"
     http_status = 422
     exit_code = 2
-    default_next_step = "Correct the value and send the registration again."
+    default_next_step = "Correct the value and try again."
 
 
 class InvalidCompanyName(InvalidInput):
@@ -142,6 +142,7 @@ class Conflict(GhostcrmError):
     code = "conflict"
     http_status = 409
     exit_code = 5
+    default_next_step = "See what is there with `ghostcrm clients list`."
 
 
 class ClientIdInUse(Conflict):
@@ -182,6 +183,7 @@ class ConfigurationError(GhostcrmError):
 
     code = "configuration_error"
     http_status = 503
+    default_next_step = "Run `ghostcrm doctor`; it looks at everything that is needed."
 
 
 class InvalidSetting(ConfigurationError):
@@ -274,7 +276,7 @@ class MigrationFailed(PermanentFailure):
     """A migration of the blueprint was refused by PostgreSQL."""
 
     code = "migration_failed"
-    default_next_step = "Mend the file and line that are named, then `ghostcrm clients retry ID`."
+    default_next_step = "Mend the file and line that are named, then retry the client."
 
 
 class StampMismatch(PermanentFailure):
@@ -303,16 +305,14 @@ class IsolationNotProven(PermanentFailure):
     """The client database lets somebody see or do what they must not."""
 
     code = "isolation_not_proven"
-    default_next_step = "Mend the policy or grant that is named, then `ghostcrm clients retry ID`."
+    default_next_step = "Mend the policy or grant that is named, then retry the client."
 
 
 class WorkerDiedRepeatedly(PermanentFailure):
     """The worker died again and again while it worked on this."""
 
     code = "worker_died_repeatedly"
-    default_next_step = (
-        "Look for what ended the workers (memory?), then `ghostcrm clients retry ID`."
-    )
+    default_next_step = "Look for what ended the workers (memory?), then retry the client."
 
 
 class TransientFailure(GhostcrmError):
@@ -335,7 +335,7 @@ class DatabaseBusy(TransientFailure):
 
     code = "database_busy"
     default_next_step = (
-        "Nothing, if it passes; otherwise look at the server's load and connections."
+        "Look at the server's load, locks and connections; retry the client when they have passed."
     )
 
 
@@ -358,6 +358,7 @@ class ToldToWait(GhostcrmError):
     code = "told_to_wait"
     retryable = True
     http_status = 503
+    default_next_step = "Nothing; it goes on by itself."
 
     def __init__(self, message: str, *, wait_seconds: float, next_step: str | None = None) -> None:
         super().__init__(message, next_step=next_step, waitSeconds=wait_seconds)

@@ -29,6 +29,7 @@ class Explanation:
     max_attempts: int | None = None
     cause: str | None = None
     code: str | None = None
+    retryable: bool | None = None
     since: datetime | None = None
     next_attempt_at: datetime | None = None
     fix: str | None = None
@@ -48,6 +49,7 @@ class Explanation:
             "maxAttempts": self.max_attempts,
             "cause": self.cause,
             "code": self.code,
+            "retryable": self.retryable,
             "since": instant(self.since),
             "nextAttemptAt": instant(self.next_attempt_at),
             "fix": self.fix,
@@ -119,6 +121,7 @@ def _explain(facts: _Facts) -> Explanation:
         "max_attempts": facts.max_attempts,
         "cause": error.get("message"),
         "code": error.get("code"),
+        "retryable": error.get("retryable"),
         "since": step.started_at if step else run.started_at,
         "next_attempt_at": run.next_attempt_at,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Protocol
 from uuid import UUID
@@ -15,12 +15,15 @@ from ghostcrm_provisioning.clients.run import RUNS, Run, RunStep, find_run, list
 from ghostcrm_provisioning.control_database.database import connection_options
 from ghostcrm_provisioning.errors import StillRunning
 from ghostcrm_provisioning.postgres_errors import translating
+from ghostcrm_provisioning.queue.worker import Worker
 from ghostcrm_provisioning.wiring import Installation
 
 OnChange = Callable[[Run, list[RunStep]], None]
 
 # How often to look even when nothing was announced: times tick on, an announcement may be lost.
 _LONGEST_SILENCE_SECONDS = 0.5
+# How long a worker of ours may take to leave when something went wrong.
+_SHORT_PATIENCE_SECONDS = 10.0
 
 
 async def follow(
@@ -101,9 +104,19 @@ async def working(installation: Installation) -> AsyncIterator[None]:
         await asyncio.wait({working_, task}, return_when=asyncio.FIRST_COMPLETED)
         working_.cancel()
         yield
-    finally:
-        worker.stop()
-        await task
+    except BaseException:
+        await _leave(worker, task, patience_seconds=_SHORT_PATIENCE_SECONDS)
+        raise
+    else:
+        await _leave(worker, task, patience_seconds=installation.settings.step_deadline_seconds)
+
+
+async def _leave(worker: Worker, task: asyncio.Task[None], *, patience_seconds: float) -> None:
+    """Let the worker finish what it has in hand; but not for ever, should the database be gone. What
+    it then leaves behind is taken up by another."""
+    worker.stop()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(task, patience_seconds)
 
 
 @asynccontextmanager
@@ -125,12 +138,13 @@ async def _helper(installation: Installation) -> AsyncIterator[Callable[[], Awai
         if not await _somebody_stands(installation):
             task = asyncio.create_task(worker.run())
 
+    patience_seconds = _SHORT_PATIENCE_SECONDS
     try:
         yield help_out
+        patience_seconds = installation.settings.step_deadline_seconds
     finally:
         if task is not None:
-            worker.stop()
-            await task
+            await _leave(worker, task, patience_seconds=patience_seconds)
 
 
 async def _somebody_stands(installation: Installation) -> bool:

@@ -130,8 +130,8 @@ class Registrar:
             ).fetchone()
             if row is None:
                 raise Conflict(
-                    f"The latest run of this client is {run.status}, so there is nothing to retry.",
-                    next_step="`ghostcrm clients explain ID` says how it stands.",
+                    f"The client's latest run has not failed (it is {run.status}): nothing to retry.",
+                    next_step=f"See how it stands with `ghostcrm clients explain {client_id}`.",
                 )
             await connection.execute(RUNS["reopen_steps"], {"run_id": run.id})
             await connection.execute(CLIENTS["mark_provisioning"], {"run_id": run.id})

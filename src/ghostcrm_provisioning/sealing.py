@@ -8,10 +8,12 @@ another row does not open there.
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -96,13 +98,20 @@ def sealer_from_setting(value: str) -> Sealer:
     return Sealer(keys)
 
 
-def sealer_from_folder(folder: Path) -> Sealer:
-    """A sealer from the key files in ``folder``; the first process that comes makes the first key.
+def sealer_from_folder(folder: Path, *, may_make_first: bool) -> Sealer:
+    """A sealer from the key files in ``folder``. Where there is none, and ``may_make_first`` allows
+    it, the first process that comes makes the first key.
 
     Files are named ``<number>-<id>.key`` and hold one key in base64; the highest number is newest.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not any(folder.glob("*.key")):
+        if not may_make_first:
+            raise SealingKeyMissing(
+                f"The control database belongs to an installation whose sealing keys are not in {folder}.",
+                next_step="Set GHOSTCRM_HOME to that installation's folder, or GHOSTCRM_SEALING_KEYS "
+                "to its keys.",
+            )
         _make_first_key(folder)
     keys: dict[str, bytes] = {}
     for path in sorted(folder.glob("*.key"), key=_number_of, reverse=True):
@@ -128,17 +137,18 @@ def _number_of(path: Path) -> int:
 
 
 def _make_first_key(folder: Path) -> None:
-    """Several processes may start at once: whoever links the name first wins, the others read it."""
+    """Several processes may start at once: whoever links the name first wins, the others use that
+    key. Its id is drawn from the key itself, so that all give it the same name."""
     draft = folder / f".{secrets.token_hex(4)}.draft"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode() + "\n")
         file.flush()
         os.fsync(file.fileno())
-    try:
-        # The same name for all contenders, or each would end up with a key of its own.
-        os.link(draft, folder / "1-first.key")
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+    first = folder / ".first"
+    with suppress(FileExistsError):
+        os.link(draft, first)
+    draft.unlink()
+    key_id = hashlib.sha256(first.read_bytes()).hexdigest()[:8]
+    with suppress(FileExistsError):
+        os.link(first, folder / f"1-{key_id}.key")

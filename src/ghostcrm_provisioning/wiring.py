@@ -108,10 +108,6 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
         TransientFailure: a server does not answer.
     """
     start_logging(settings.logs, verbose=settings.debug_provisioning)
-    if settings.sealing_keys is not None:
-        sealer = sealer_from_setting(settings.sealing_keys.get_secret_value())
-    else:
-        sealer = await asyncio.to_thread(sealer_from_folder, settings.keys)
     home = await open_home_server(settings)
     async with AsyncExitStack() as resources:
         control = await resources.enter_async_context(
@@ -119,7 +115,7 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
             ControlDatabase(home.control_url, largest_pool=2 * settings.worker_concurrency + 4)
         )
         providers = ServerProviders(home, resources)
-        installation_id = await _set_up(control, sealer, home, providers)
+        installation_id, sealer = await _set_up(control, settings, home, providers)
         queue = ProvisioningQueue(control, lease_seconds=settings.lease_seconds)
         notify_urls = (
             settings.notify_urls.get_secret_value().split() if settings.notify_urls else []
@@ -155,14 +151,16 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
 
 
 async def _set_up(
-    control: ControlDatabase, sealer: Sealer, home: HomeServer, providers: ServerProviders
-) -> UUID:
-    """Upgrade the control database, make sure that our keys fit it; returns the installation's id."""
+    control: ControlDatabase, settings: Settings, home: HomeServer, providers: ServerProviders
+) -> tuple[UUID, Sealer]:
+    """Upgrade the control database, and find or make who we are and our sealing keys."""
     async with control.connection() as connection:
         with translating("the control database"):
             await upgrade(connection, extensions={QUEUE_VERSION: install_queue})
             await check_server(connection)
         row = await (await connection.execute(_INSTALLATION["find_installation"])).fetchone()
+        # Only a new installation may make a key: the sealed values of another do not open with it.
+        sealer = await asyncio.to_thread(_make_sealer, settings, may_make_first=row is None)
         if row is None:
             await connection.execute(
                 _INSTALLATION["insert_installation"],
@@ -180,4 +178,10 @@ async def _set_up(
         if server is None:
             raise ConfigurationError("The home server cannot be recorded.")
         providers.place_home(server["id"])
-        return UUID(str(row["id"]))
+        return UUID(str(row["id"])), sealer
+
+
+def _make_sealer(settings: Settings, *, may_make_first: bool) -> Sealer:
+    if settings.sealing_keys is not None:
+        return sealer_from_setting(settings.sealing_keys.get_secret_value())
+    return sealer_from_folder(settings.keys, may_make_first=may_make_first)

@@ -60,6 +60,7 @@ RUN = Run(
     next_attempt_at=None,
     error=None,
     created_at=NOON,
+    queued_at=NOON,
     started_at=NOON,
     finished_at=NOON + timedelta(milliseconds=417.6),
 )

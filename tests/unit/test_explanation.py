@@ -31,6 +31,7 @@ KEYS = {
     "maxAttempts",
     "cause",
     "code",
+    "retryable",
     "since",
     "nextAttemptAt",
     "fix",
@@ -81,6 +82,7 @@ def run(status: str, **more: Any) -> Run:
         next_attempt_at=None,
         error=None,
         created_at=NOON,
+        queued_at=NOON,
         started_at=NOON,
         finished_at=None,
     )

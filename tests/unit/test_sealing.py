@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -163,20 +164,20 @@ def test_the_first_key_is_made_for_its_owner_only(tmp_path: Path) -> None:
     folder = tmp_path / "home" / "keys"
     before = os.umask(0)  # the most generous of environments
     try:
-        sealed = sealer_from_folder(folder).seal("secret", belongs_to=ROW)
+        sealed = sealer_from_folder(folder, may_make_first=True).seal("secret", belongs_to=ROW)
     finally:
         os.umask(before)
-    (key,) = folder.iterdir()
-    assert key.name == "1-first.key"
+    (key,) = folder.glob("*.key")
+    assert re.fullmatch(r"1-[0-9a-f]{8}\.key", key.name)
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert sealer_from_folder(folder).open(sealed, belongs_to=ROW) == "secret"
+    assert sealer_from_folder(folder, may_make_first=True).open(sealed, belongs_to=ROW) == "secret"
 
 
 def test_the_key_file_of_the_highest_number_is_the_newest(tmp_path: Path) -> None:
     for number in (1, 2, 9, 10):
         key_file(tmp_path, f"{number}-key{number}.key", bytes([number]) * 32)
-    sealer = sealer_from_folder(tmp_path)
+    sealer = sealer_from_folder(tmp_path, may_make_first=True)
     assert sealer.current_key_id == "key10"
     assert repr(sealer) == "Sealer(keys=['key10', 'key9', 'key2', 'key1'])"
 
@@ -199,7 +200,7 @@ def test_a_key_file_that_holds_no_key_is_refused_by_name(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SealingKeyMissing, match=name) as refused:
-        sealer_from_folder(tmp_path)
+        sealer_from_folder(tmp_path, may_make_first=True)
     if content:
         assert content.decode(errors="replace") not in refused.value.message
 
@@ -207,14 +208,14 @@ def test_a_key_file_that_holds_no_key_is_refused_by_name(
 def test_a_key_file_that_is_a_folder_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "1-first.key").mkdir()
     with pytest.raises(SealingKeyMissing, match=r"1-first\.key"):
-        sealer_from_folder(tmp_path)
+        sealer_from_folder(tmp_path, may_make_first=True)
 
 
 def test_two_key_files_of_one_id_are_refused(tmp_path: Path) -> None:
     key_file(tmp_path, "1-same.key", OLD)
     key_file(tmp_path, "2-same.key", NEW)
     with pytest.raises(SealingKeyMissing, match=r"1-same\.key"):
-        sealer_from_folder(tmp_path)
+        sealer_from_folder(tmp_path, may_make_first=True)
 
 
 MAKE_A_KEY = """\
@@ -222,7 +223,7 @@ import pathlib, sys
 from ghostcrm_provisioning.sealing import sealer_from_folder
 print("ready", flush=True)
 sys.stdin.readline()
-sealed = sealer_from_folder(pathlib.Path(sys.argv[1])).seal("agreed", belongs_to="row")
+sealed = sealer_from_folder(pathlib.Path(sys.argv[1]), may_make_first=True).seal("agreed", belongs_to="row")
 print(sealed.hex(), flush=True)
 """
 
@@ -247,6 +248,12 @@ def test_eight_processes_that_come_first_at_once_agree_on_one_key(tmp_path: Path
         process.stdin.flush()
     answers = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 8
-    assert [path.name for path in folder.iterdir()] == ["1-first.key"]
-    sealer = sealer_from_folder(folder)
+    assert len(list(folder.glob("*.key"))) == 1
+    sealer = sealer_from_folder(folder, may_make_first=True)
     assert {sealer.open(bytes.fromhex(text), belongs_to="row") for text in answers} == {"agreed"}
+
+
+def test_a_folder_without_keys_is_refused_when_the_installation_is_not_new(tmp_path: Path) -> None:
+    with pytest.raises(SealingKeyMissing, match="sealing keys are not in"):
+        sealer_from_folder(tmp_path / "keys", may_make_first=False)
+    assert not list((tmp_path / "keys").iterdir()), "no key was made"

@@ -151,9 +151,11 @@ def explain(client_id: ClientId, as_json: Json = False) -> None:
         since = f"{explanation.since:%Y-%m-%d %H:%M:%S} UTC" if explanation.since else None
         step = None
         if explanation.step is not None:
+            attempts = f"attempt {explanation.attempt} of {explanation.max_attempts}"
+            if explanation.retryable is False:
+                attempts = "not tried again, for it would fail again"
             step = (
-                f"{explanation.step_number} of {explanation.steps} ({explanation.step}), "
-                f"attempt {explanation.attempt} of {explanation.max_attempts}"
+                f"{explanation.step_number} of {explanation.steps} ({explanation.step}), {attempts}"
             )
         for title, value in (
             ("Step", step),

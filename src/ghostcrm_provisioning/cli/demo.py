@@ -191,7 +191,8 @@ async def _knock_next_door(
         await AsyncConnection.connect(connection.database_url, dbname=neighbour.database_name)
     except psycopg.OperationalError as refused:
         said = str(refused).strip().splitlines()[0]
-        return f"refused at {neighbour.name}: {said.partition('FATAL:')[2].strip() or said}"
+        reason = said.partition("FATAL:")[2].partition(' "')[0].strip() or said
+        return f"its login was refused by the database of {neighbour.name}: {reason}"
     raise IsolationNotProven(f"The login of one client opened the database of {neighbour.name}.")
 
 
@@ -211,7 +212,7 @@ def _summary(
             f"{seen['policies']} policies",
         ),
         ("Admin", f"{admin['email']}, temporary password {admin['temporaryPassword']}"),
-        ("Its login", refusal),
+        ("Kept apart", refusal),
         (
             "Time",
             f"{duration(document['durationMs'])} from accepted to ready for this first one. The next "

@@ -69,7 +69,7 @@ async def examine(settings: Settings) -> list[Finding]:
     findings = [_disk(settings), await _finding("Blueprint", lambda: _blueprint(settings))]
     try:
         async with open_installation(settings) as installation:
-            findings.append(Finding("Control database", "ok", "reached and up to date"))
+            findings.append(await _finding("Control database", lambda: _control(installation)))
             findings.append(await _finding("Server", lambda: _server(installation)))
             findings.append(await _finding("Capacity", lambda: _capacity(installation)))
             findings.append(await _finding("Workers", lambda: _workers(installation)))
@@ -111,6 +111,19 @@ async def _blueprint(settings: Settings) -> Finding:
         "ok",
         f"{blueprint.name}: {len(blueprint.migrations)} migrations, plans {', '.join(blueprint.plans)}",
     )
+
+
+async def _control(installation: Installation) -> Finding:
+    row = await installation.control.fetch_one(CLIENTS["who_may_connect_here"])
+    if row and row["everyone"]:
+        return Finding(
+            "Control database",
+            "warning",
+            "reached and up to date; every login of the server may enter it, clients' too",
+            "They can read nothing there; to keep them out, have its owner run: "
+            f'revoke all on database "{row["database"]}" from public;',
+        )
+    return Finding("Control database", "ok", "reached and up to date")
 
 
 async def _server(installation: Installation) -> Finding:
@@ -167,7 +180,7 @@ async def _failures(installation: Installation) -> Finding:
         return Finding(
             "Failures",
             "warning",
-            f"{failed} runs failed in the last 24 hours",
+            f"{failed} failed in the last 24 hours",
             "List them: ghostcrm clients list --status failed",
         )
     return Finding("Failures", "ok", "none in the last 24 hours")

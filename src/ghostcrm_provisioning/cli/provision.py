@@ -22,7 +22,7 @@ from ghostcrm_provisioning.wiring import Installation
 
 
 def provision(
-    name: Annotated[str, typer.Argument(help="The company's name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The company's name.")],
     admin_email: Annotated[str, typer.Option(help="Email of the company's first user, its owner.")],
     plan: Annotated[str, typer.Option(help="starter, professional or enterprise.")] = "starter",
     password_stdin: Annotated[
@@ -86,6 +86,9 @@ def provision(
 
 async def watch(installation: Installation, run_id: UUID, *, timeout_seconds: float) -> None:
     """Show a run's steps until it ends; Ctrl-C stops the watching, not the run."""
+    async with installation.control.connection() as connection:
+        if (await find_run(connection, run_id)).is_finished:
+            return
     try:
         with RunProgress() as progress:
             await follow(installation, run_id, timeout_seconds=timeout_seconds, on_change=progress)

@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from ghostcrm_provisioning.cli.output import say
+from ghostcrm_provisioning.cli.output import Json, print_json, say
 from ghostcrm_provisioning.cli.session import run_with_installation
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.provisioning.work import template_of
 from ghostcrm_provisioning.wiring import Installation
 
 
-def worker() -> None:
+def worker(as_json: Json = False) -> None:
     """Run a worker until Ctrl-C or SIGTERM. It finishes what it has in hand before it leaves."""
 
     async def work(installation: Installation) -> None:
-        await _work_until_told_to_stop(installation)
+        await _work_until_told_to_stop(installation, as_json=as_json)
 
-    run_with_installation(work, as_json=False)
+    run_with_installation(work, as_json=as_json)
 
 
-def up() -> None:
+def up(as_json: Json = False) -> None:
     """Start everything in the foreground: the embedded PostgreSQL and a worker.
 
     Ctrl-C stops the worker in good order; the embedded PostgreSQL keeps running, so that what was
@@ -30,9 +30,9 @@ def up() -> None:
 
     async def work(installation: Installation) -> None:
         await prepare_template(installation)
-        await _work_until_told_to_stop(installation)
+        await _work_until_told_to_stop(installation, as_json=as_json)
 
-    run_with_installation(work, as_json=False)
+    run_with_installation(work, as_json=as_json)
 
 
 async def prepare_template(installation: Installation) -> str:
@@ -42,7 +42,7 @@ async def prepare_template(installation: Installation) -> str:
     return await provider.prepare_template(installation.id, template_of(blueprint))
 
 
-async def _work_until_told_to_stop(installation: Installation) -> None:
+async def _work_until_told_to_stop(installation: Installation, *, as_json: bool) -> None:
     standing = installation.make_worker(standing=True)
     loop = asyncio.get_running_loop()
 
@@ -57,3 +57,5 @@ async def _work_until_told_to_stop(installation: Installation) -> None:
     say('  ghostcrm provision "ACME Corp" --admin-email admin@acme.com')
     await standing.run()
     say("Stopped.")
+    if as_json:
+        print_json({"workerId": str(standing.id), "stopped": True})

@@ -81,8 +81,10 @@ async def prove_isolation(
     if not is_proven_catalog:
         await _refuse_exposures(connection, "schema_exposures")
         tried = await _knock(application, None)
-    how = "with the proven catalog" if is_proven_catalog else "proven from the ground up"
-    return Observation(True, f"{len(names)} tables {how}; a stranger was let into none of {tried}")
+    how = "exactly as proven on the template" if is_proven_catalog else "proven from the ground up"
+    return Observation(
+        True, f"{len(names)} tables {how}; a stranger saw nothing in the {tried} tried here"
+    )
 
 
 async def _refuse_exposures(connection: Connection, look: str, **parameters: list[str]) -> None:

@@ -122,6 +122,13 @@ select id, name from servers where name = %(name)s
 -- name: insert_home_server
 insert into servers (name, provider) values (%(name)s, 'postgres') on conflict do nothing
 
+-- name: who_may_connect_here
+-- Whether every login of the server may enter the control database; they can read nothing there.
+select current_database() as database, exists (
+    select from pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+    where d.datname = current_database() and a.grantee = 0 and a.privilege_type = 'CONNECT'
+) as everyone
+
 -- name: list_servers
 select s.id, s.name, s.provider, s.region, s.client_limit, s.accepting,
        (select count(*) from client_databases d where d.server_id = s.id) as clients

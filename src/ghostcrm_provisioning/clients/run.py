@@ -40,6 +40,7 @@ class Run:
     next_attempt_at: datetime | None
     error: dict[str, Any] | None
     created_at: datetime
+    queued_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
 
@@ -53,8 +54,8 @@ class Run:
 
     @property
     def duration_ms(self) -> float | None:
-        """From accepted to finished, in milliseconds."""
-        return milliseconds_between(self.created_at, self.finished_at)
+        """From accepted (or, after a retry, from then) to finished, in milliseconds."""
+        return milliseconds_between(self.queued_at, self.finished_at)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from unnest(%(names)s::text[]) with ordinality as step (name, position)
 
 -- name: find_run
 select r.id, r.client_id, r.kind::text, r.status::text, r.priority, r.fence, r.worker_id,
-       r.worker_deaths, r.next_attempt_at, r.error, r.created_at, r.started_at, r.finished_at
+       r.worker_deaths, r.next_attempt_at, r.error, r.created_at, r.queued_at, r.started_at, r.finished_at
 from runs r
 where r.id = %(run_id)s
 
@@ -50,7 +50,7 @@ set status = 'running', fence = r.fence + 1, worker_id = %(worker_id)s, next_att
 from before
 where r.id = before.id
 returning r.id, r.client_id, r.kind::text, r.status::text, r.priority, r.fence, r.worker_id,
-          r.worker_deaths, r.next_attempt_at, r.error, r.created_at, r.started_at, r.finished_at
+          r.worker_deaths, r.next_attempt_at, r.error, r.created_at, r.queued_at, r.started_at, r.finished_at
 
 -- name: hold
 -- Keeps the run's row locked for this transaction; nothing is returned to a superseded worker.
@@ -108,13 +108,13 @@ update runs
 set status = 'succeeded', error = null, finished_at = clock_timestamp(),
     updated_at = clock_timestamp()
 where id = %(run_id)s
-returning (extract(epoch from finished_at - created_at) * 1000)::float8 as duration_ms
+returning (extract(epoch from finished_at - queued_at) * 1000)::float8 as duration_ms
 
 -- name: reopen_run
 -- A retry: the run goes on at the step that failed, with all its attempts anew.
 update runs
-set status = 'queued', error = null, finished_at = null, next_attempt_at = null,
-    worker_deaths = 0, updated_at = clock_timestamp()
+set status = 'queued', queued_at = clock_timestamp(), error = null, finished_at = null,
+    next_attempt_at = null, worker_deaths = 0, updated_at = clock_timestamp()
 where id = %(run_id)s and status = 'failed'
 returning id, priority
 
@@ -127,7 +127,7 @@ where run_id = %(run_id)s and status <> 'done'
 select count(*) filter (where status = 'queued') as queued,
        count(*) filter (where status = 'running') as running,
        count(*) filter (where status = 'waiting') as waiting,
-       (extract(epoch from clock_timestamp() - min(created_at) filter (where status = 'queued'))
+       (extract(epoch from clock_timestamp() - min(queued_at) filter (where status = 'queued'))
            * 1000)::float8 as oldest_queued_ms
 from runs
 where status in ('queued', 'running', 'waiting')

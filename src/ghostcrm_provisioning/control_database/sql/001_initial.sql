@@ -122,6 +122,8 @@ create table runs (
     next_attempt_at timestamptz,
     error jsonb,
     created_at timestamptz not null default clock_timestamp(),
+    -- When it was accepted; after a retry, when that was asked for.
+    queued_at timestamptz not null default clock_timestamp(),
     started_at timestamptz,
     finished_at timestamptz,
     updated_at timestamptz not null default clock_timestamp(),

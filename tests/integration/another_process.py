@@ -1,0 +1,81 @@
+"""What tests have other processes do, at the same moment: ``python -m … WHAT ARGUMENTS…``.
+
+Each gets ready, says so, and starts when it is told to by a line on its standard input. It prints
+one JSON document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
+
+from ghostcrm_provisioning.control_database.database import connection_options, upgrade
+from ghostcrm_provisioning.errors import GhostcrmError
+from ghostcrm_provisioning.queue.provisioning_queue import QUEUE_VERSION, install_queue
+from ghostcrm_provisioning.registration_form import checked_form
+from ghostcrm_provisioning.settings import read_settings
+from ghostcrm_provisioning.wiring import open_installation
+
+
+async def _go() -> None:
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+
+
+async def _register(name: str, email: str, plan: str) -> Any:
+    async with open_installation(read_settings()) as installation:
+        form = checked_form(
+            company_name=name,
+            admin_email=email,
+            plan=plan,
+            blueprint=installation.settings.blueprint,
+            admin_password="secure-password",
+        )
+        await _go()
+        accepted = await installation.registrar.register(form, registered_by="test")
+    return {"clientId": str(accepted.client_id), "created": accepted.created}
+
+
+async def _open() -> Any:
+    settings = read_settings()
+    await _go()
+    async with open_installation(settings) as installation:
+        return {"installation": str(installation.id)}
+
+
+async def _upgrade() -> Any:
+    settings = read_settings()
+    assert settings.database_url is not None
+    connection = await AsyncConnection.connect(
+        connection_options(settings.database_url.get_secret_value(), application_name="upgrade"),
+        autocommit=True,
+        row_factory=dict_row,
+    )
+    async with connection:
+        await _go()
+        return await upgrade(connection, extensions={QUEUE_VERSION: install_queue})
+
+
+_WHAT: dict[str, Callable[..., Awaitable[Any]]] = {
+    "register": _register,
+    "open": _open,
+    "upgrade": _upgrade,
+}
+
+
+async def _main(what: str, *arguments: str) -> None:
+    try:
+        document = await _WHAT[what](*arguments)
+    except GhostcrmError as error:
+        document = {"error": error.as_record()}
+    print(json.dumps(document), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(*sys.argv[1:]))

@@ -1,0 +1,527 @@
+"""The contract of every provider: each sentence of ``providers/provider.py``, tried."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+from dataclasses import replace
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from ghostcrm_provisioning.errors import (
+    GhostcrmError,
+    PermanentFailure,
+    ServerUnreachable,
+    StampMismatch,
+    TransientFailure,
+)
+from ghostcrm_provisioning.providers.provider import Connection, Login, Provider, Template
+from tests.integration.waiting import eventually
+from tests.providers.conftest import OnPostgres
+
+STRANGE = r"""p@ss:/?#[]!$&'()*+,;=% "\<>^`{|}~-._"""
+
+
+async def _can_log_in(provider: Provider, name: str, login: Login) -> bool:
+    try:
+        async with provider.log_in(name, login):
+            return True
+    except GhostcrmError:
+        return False
+
+
+# --- calling again ends with one database ---------------------------------------------------------
+
+
+async def test_a_database_is_made_as_requested(world: OnPostgres, provider: Provider) -> None:
+    request = world.request()
+    assert not (await provider.observe(request)).holds
+    await provider.create(request)
+    assert (await provider.observe(request)).holds
+    assert world.inside(request.name) == ["from the template"]
+    async with provider.administer(request.name) as connection:
+        row = await (await connection.execute("select current_database() as name")).fetchone()
+    assert row == {"name": request.name}
+
+
+async def test_creating_it_twice_changes_nothing_the_second_time(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request(Login("owner"))
+    await provider.create(request)
+    before = world.state(request)
+    await provider.create(request)
+    assert world.state(request) == before
+    await (await world.provider()).create(request)
+    assert world.state(request) == before
+
+
+async def test_creating_it_eight_times_at_once_makes_one(world: OnPostgres) -> None:
+    request = world.request()
+    providers = [await world.provider() for _ in range(8)]
+    await asyncio.gather(*(each.create(request) for each in providers))
+    assert len(world.databases(request)) == 2, "the database and its template"
+    for each in providers:
+        assert (await each.observe(request)).holds
+    assert await _can_log_in(providers[0], request.name, request.logins[0])
+    assert world.builds.count == 1
+
+
+async def test_many_databases_at_once_from_one_template(
+    world: OnPostgres, provider: Provider
+) -> None:
+    first = world.request()
+    requests = [first, *(world.another(first) for _ in range(7))]
+    await asyncio.gather(*(provider.create(request) for request in requests))
+    for request in requests:
+        assert (await provider.observe(request)).holds
+    assert world.builds.count == 1
+    assert len({request.name for request in requests}) == 8
+
+
+async def test_what_a_killed_process_began_is_adopted(
+    world: OnPostgres, provider: Provider
+) -> None:
+    """Killed between the making of the database and the transaction that opens it."""
+    request = world.request(Login("app", "its own password"))
+    held = world.hold_logins(request)
+    with held:
+        process = world.start_process(request)
+
+        async def is_made() -> bool:
+            return request.name in world.databases(request)
+
+        await eventually(is_made, what="the other process has made the database")
+        process.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(process.wait)
+        assert world.stamp_of(request.name) is None
+        assert not (await provider.observe(request)).holds
+        (made,) = world.ask("select oid from pg_database where datname = %s", request.name)
+    held.close()
+    await provider.create(request)
+    assert (await provider.observe(request)).holds
+    (adopted,) = world.ask("select oid from pg_database where datname = %s", request.name)
+    assert adopted == made, "it was adopted, not made anew"
+
+
+# --- its stamp ------------------------------------------------------------------------------------
+
+
+async def test_the_stamp_names_installation_and_database(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    await provider.create(request)
+    stamp = json.loads(world.stamp_of(request.name) or "")
+    assert stamp == {
+        "ghostcrm": {
+            "installation": str(request.installation_id),
+            "database": str(request.database_id),
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        None,
+        "somebody's own comment",
+        "{}",
+        '{"ghostcrm": {"installation": "another", "database": "another"}}',
+        "the right database of another installation",
+        "another database of this installation",
+    ],
+)
+async def test_a_thing_with_another_stamp_is_neither_used_nor_touched(
+    world: OnPostgres, provider: Provider, stamp: str | None
+) -> None:
+    request = world.request()
+    ours = {"installation": str(request.installation_id), "database": str(request.database_id)}
+    if stamp == "the right database of another installation":
+        stamp = json.dumps({"ghostcrm": ours | {"installation": str(uuid4())}})
+    elif stamp == "another database of this installation":
+        stamp = json.dumps({"ghostcrm": ours | {"database": str(uuid4())}})
+    world.make_by_hand(request.name, stamp=stamp)
+    before = world.ask(
+        "select to_jsonb(d) as row from pg_database d where datname = %s", request.name
+    )
+    with pytest.raises(StampMismatch):
+        await provider.observe(request)
+    with pytest.raises(StampMismatch):
+        await provider.create(request)
+    assert world.stamp_of(request.name) == stamp
+    assert before == world.ask(
+        "select to_jsonb(d) as row from pg_database d where datname = %s", request.name
+    )
+
+
+async def test_somebody_elses_closed_database_is_not_taken_for_unfinished_work(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    world.make_by_hand(request.name, stamp=None)
+    world.do("alter database {name} allow_connections false", name=request.name)
+    with pytest.raises(StampMismatch):
+        await provider.create(request)
+    assert world.stamp_of(request.name) is None
+
+
+async def test_a_foreign_database_in_the_place_of_the_template_is_left_alone(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    await provider.create(request)
+    (template,) = set(world.databases(request)) - {request.name}
+    other = replace(world.another(request), template=Template(uuid4().hex * 2, world.builds))
+    name = template.replace(request.template.fingerprint[:16], other.template.fingerprint[:16])
+    world.make_by_hand(name, stamp="somebody else's")
+    with pytest.raises(StampMismatch):
+        await provider.create(other)
+    assert world.stamp_of(name) == "somebody else's"
+
+
+# --- looking --------------------------------------------------------------------------------------
+
+
+async def test_looking_changes_nothing(world: OnPostgres, provider: Provider) -> None:
+    request = world.request()
+    assert not (await provider.observe(request)).holds
+    assert world.databases(request) == []
+    assert world.builds.count == 0
+    await provider.create(request)
+    before = world.state(request)
+    for _ in range(3):
+        assert (await provider.observe(request)).holds
+    assert world.state(request) == before
+
+
+@pytest.mark.parametrize(
+    "drift",
+    [
+        "grant connect on database {database} to public",
+        "grant connect on database {database} to {stranger}",
+        "grant create on database {database} to public",
+        "grant temporary on database {database} to {stranger}",
+        "revoke connect on database {database} from {app}",
+        "alter role {app} connection limit 8",
+        "alter role {app} nologin",
+        "grant {stranger} to {app}",
+        "revoke authenticated from {app} granted by provisioner",
+        "alter role {app} reset role",
+        "alter database {database} allow_connections false",
+        "drop owned by {owner}; drop role {owner}",
+    ],
+)
+async def test_whatever_has_drifted_is_seen(
+    world: OnPostgres, provider: Provider, drift: str
+) -> None:
+    request = world.request(
+        Login("app", "its own password", ("authenticated",), "authenticated", 7), Login("owner")
+    )
+    stranger = world.another(request)
+    await provider.create(request)
+    await provider.create(stranger)
+    assert (await provider.observe(request)).holds
+    for statement in drift.split("; "):
+        world.do(
+            statement,
+            database=request.name,
+            app=f"{request.name}_app",
+            owner=f"{request.name}_owner",
+            stranger=f"{stranger.name}_app",
+        )
+    observation = await provider.observe(request)
+    assert not observation.holds
+    assert observation.seen
+
+
+async def test_what_has_drifted_is_mended_by_creating_it_again(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    await provider.create(request)
+    names = {"database": request.name, "app": f"{request.name}_app"}
+    world.do("grant all on database {database} to public", **names)
+    world.do("revoke connect on database {database} from {app}", **names)
+    world.do("alter role {app} connection limit 8 nologin", **names)
+    world.do("alter database {database} allow_connections false", **names)
+    await provider.create(request)
+    assert (await provider.observe(request)).holds
+    assert await _can_log_in(provider, request.name, request.logins[0])
+
+
+# --- who may connect ------------------------------------------------------------------------------
+
+
+async def test_nobody_elses_login_gets_in_at_any_moment(
+    world: OnPostgres, provider: Provider
+) -> None:
+    """Somebody knocks all the time, at the database and at its template, while they are made."""
+    other = world.request()
+    await provider.create(other)
+    stranger = other.logins[0]
+    done = asyncio.Event()
+    knocks = 0
+
+    async def knock(name: str) -> None:
+        nonlocal knocks
+        url = urlsplit(provider.login_url(other.name, stranger))
+        while not done.is_set():
+            knocks += 1
+            try:
+                connection = await psycopg.AsyncConnection.connect(
+                    url._replace(path=f"/{name}").geturl()
+                )
+            except psycopg.OperationalError as refused:
+                assert re.search(  # noqa: PT017 - every single one is looked at
+                    "does not exist|not currently accepting|permission denied for database",
+                    str(refused),
+                )
+            else:
+                await connection.close()
+                raise AssertionError(f"a stranger got into {name}")
+
+    for _ in range(5):
+        fresh = world.request()
+        template = (
+            f"ghostcrm_template_{fresh.installation_id.hex[:8]}_{fresh.template.fingerprint[:16]}"
+        )
+        done.clear()
+        knocking = [asyncio.create_task(knock(name)) for name in (fresh.name, template) * 2]
+        await provider.create(fresh)
+        done.set()
+        await asyncio.gather(*knocking)
+        assert template in world.databases(fresh)
+    assert knocks > 50
+    assert not await _can_log_in(provider, other.name, replace(stranger, password="wrong"))
+
+
+async def test_only_its_own_logins_have_any_privilege_on_it(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    await provider.create(request)
+    rows = world.ask(
+        "select a.grantee::regrole::text as who from pg_database, aclexplode(datacl) a"
+        " where datname = %s and a.privilege_type = 'CONNECT' and a.grantee <> datdba",
+        request.name,
+    )
+    assert {row["who"] for row in rows} == {f"{request.name}_app", f"{request.name}_owner"}
+
+
+async def test_a_login_without_a_password_waits_until_it_is_enabled(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    await provider.create(request)
+    (row,) = world.ask("select * from pg_authid where rolname = %s", f"{request.name}_owner")
+    assert (row["rolcanlogin"], row["rolpassword"]) == (False, None)
+    owner = Login("owner", "now it has one")
+    assert not await _can_log_in(provider, request.name, owner)
+    await provider.enable_login(request.name, owner)
+    await provider.enable_login(request.name, owner)
+    assert await _can_log_in(provider, request.name, owner)
+    assert (await provider.observe(request)).holds, "an enabled login is no drift"
+    await provider.create(request)
+    assert await _can_log_in(provider, request.name, owner), "creating again leaves it enabled"
+    other = world.another(request)
+    await provider.create(other)
+    assert not await _can_log_in(provider, other.name, owner), "its namesake elsewhere stays closed"
+
+
+async def test_enabling_a_login_of_no_database_is_an_error_of_ours(provider: Provider) -> None:
+    with pytest.raises(GhostcrmError):
+        await provider.enable_login(f"ghostcrm_{uuid4().hex}", Login("app", "a password"))
+
+
+async def test_a_login_acts_as_what_it_is_for_and_keeps_its_limit(
+    world: OnPostgres, provider: Provider
+) -> None:
+    login = Login("app", "its own password", ("authenticated", "anon"), "authenticated", 1)
+    request = world.request(login)
+    await provider.create(request)
+    async with provider.log_in(request.name, login) as connection:
+        row = await (
+            await connection.execute("select current_user as acts_as, session_user as login")
+        ).fetchone()
+        assert row == {"acts_as": "authenticated", "login": f"{request.name}_app"}
+        assert not await _can_log_in(provider, request.name, login), "one connection is its limit"
+
+
+# --- passwords ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("password", [STRANGE, "%41%00%", "a b", "'", "\\", "@", "/", "x" * 500])
+async def test_a_password_may_hold_every_printable_character(
+    world: OnPostgres, provider: Provider, password: str
+) -> None:
+    login = Login("app", password)
+    request = world.request(login)
+    await provider.create(request)
+    async with provider.log_in(request.name, login):
+        pass
+    with psycopg.connect(provider.login_url(request.name, login)) as connection:
+        assert connection.info.dbname == request.name
+
+
+async def test_no_password_is_ever_sent_in_clear(world: OnPostgres, provider: Provider) -> None:
+    passwords = [f"clear-{uuid4().hex}" for _ in range(2)]
+    app, owner = Login("app", passwords[0]), Login("owner")
+    request = world.request(app, owner)
+    await provider.create(request)
+    await provider.enable_login(request.name, replace(owner, password=passwords[1]))
+    async with provider.log_in(request.name, app):
+        running = world.ask("select query from pg_stat_activity")
+    with pytest.raises(GhostcrmError) as refused:
+        async with provider.log_in(request.name, replace(app, password=f"{passwords[0]}x")):
+            pass
+
+    async def is_logged() -> bool:
+        return f'alter role "{request.name}_owner"' in world.statements()
+
+    await eventually(is_logged, what="the server has logged the statements")
+    seen = (
+        world.statements()
+        + str(running)
+        + str(refused.value.as_record())
+        + repr(request)
+        + repr(app)
+        + repr(provider)
+    )
+    for password in passwords:
+        assert password not in seen
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+async def test_a_server_that_does_not_answer_is_said_to_be_unreachable(world: OnPostgres) -> None:
+    async with world.provider_of_no_server() as nowhere:
+        with pytest.raises(ServerUnreachable) as failed:
+            await nowhere.observe(world.request())
+        assert "a-secret" not in str(failed.value.as_record())
+        with pytest.raises(ServerUnreachable):
+            await nowhere.create(world.request())
+
+
+async def test_a_failing_template_raises_what_it_raised(
+    world: OnPostgres, provider: Provider
+) -> None:
+    world.builds.error = PermanentFailure("the blueprint is broken")
+    request = world.request()
+    with pytest.raises(PermanentFailure, match="the blueprint is broken"):
+        await provider.create(request)
+
+
+async def test_an_error_of_the_server_in_a_template_is_one_of_ours(
+    world: OnPostgres, provider: Provider
+) -> None:
+    async def build(connection: Connection) -> None:
+        await connection.execute("do $$ begin raise exception using errcode = '40001'; end $$")
+
+    request = replace(world.request(), template=Template(uuid4().hex * 2, build))
+    with pytest.raises(TransientFailure):
+        await provider.create(request)
+
+
+# --- templates ------------------------------------------------------------------------------------
+
+
+async def test_eight_processes_at_once_build_the_template_once(
+    world: OnPostgres, provider: Provider
+) -> None:
+    first = world.request(Login("app", "its own password"))
+    requests = [first, *(world.another(first) for _ in range(7))]
+    processes = [world.start_process(request) for request in requests]
+    outputs = [await asyncio.to_thread(process.communicate, timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8
+    assert sum(json.loads(output)["built"] for output, _ in outputs) == 1
+    for request in requests:
+        assert (await provider.observe(request)).holds
+
+
+async def test_a_template_that_its_builder_left_half_made_is_built_anew(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request(Login("app", "its own password"))
+    process = world.start_process(request, stuck=True)
+
+    async def is_half_way() -> bool:
+        return bool(
+            world.ask(
+                "select from pg_stat_activity where query = 'select pg_sleep(60)'"
+                " and datname like %s and state = 'active'",
+                f"ghostcrm_template_{request.installation_id.hex[:8]}%",
+            )
+        )
+
+    await eventually(is_half_way, what="the other process is in the middle of the template")
+    process.send_signal(signal.SIGKILL)
+    await asyncio.to_thread(process.wait)
+    await provider.create(request)
+    assert (await provider.observe(request)).holds
+    assert world.builds.count == 1
+    assert world.inside(request.name) == ["from the template"]
+
+
+async def test_a_template_that_could_not_be_built_leaves_nothing_behind(
+    world: OnPostgres, provider: Provider
+) -> None:
+    world.builds.error = PermanentFailure("not today")
+    request = world.request()
+    with pytest.raises(PermanentFailure):
+        await provider.create(request)
+    assert world.databases(request) == []
+    world.builds.error = None
+    await provider.create(request)
+    assert (await provider.observe(request)).holds
+
+
+async def test_building_that_is_broken_off_leaves_nothing_in_the_way(
+    world: OnPostgres, provider: Provider
+) -> None:
+    entered = asyncio.Event()
+
+    async def build(connection: Connection) -> None:
+        entered.set()
+        await connection.execute("select pg_sleep(60)")
+
+    request = world.request()
+    creating = asyncio.create_task(
+        provider.create(replace(request, template=replace(request.template, build=build)))
+    )
+    await entered.wait()
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    await provider.create(request)
+    assert (await provider.observe(request)).holds
+
+
+async def test_a_template_that_vanished_is_built_anew(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    await provider.create(request)
+    (template,) = set(world.databases(request)) - {request.name}
+    world.do("drop database {template}", template=template)
+    second = world.another(request)
+    with pytest.raises(TransientFailure, match="built anew"):
+        await provider.create(second)
+    await provider.create(second)
+    assert (await provider.observe(second)).holds
+
+
+async def test_nobody_can_connect_to_a_finished_template(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    await provider.create(request)
+    (template,) = set(world.databases(request)) - {request.name}
+    (row,) = world.ask("select datallowconn from pg_database where datname = %s", template)
+    assert row["datallowconn"] is False
