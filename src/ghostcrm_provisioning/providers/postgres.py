@@ -30,7 +30,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from ghostcrm_provisioning.errors import DatabaseBusy, PostconditionNotMet, StampMismatch
+from ghostcrm_provisioning.errors import (
+    DatabaseBusy,
+    PostconditionNotMet,
+    StampMismatch,
+    ToldToWait,
+)
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.observation import Observation
 from ghostcrm_provisioning.postgres_errors import translating
@@ -126,7 +131,9 @@ class PostgresProvider:
                 source = sql.Identifier(await self._template(connection, installation_id, template))
                 began = perf_counter()
                 await connection.execute(
-                    sql.SQL("create database {} template {}").format(name, source)
+                    sql.SQL("create database {} template {} allow_connections false").format(
+                        name, source
+                    )
                 )
                 elapsed = perf_counter() - began
                 await connection.execute(sql.SQL("drop database {}").format(name))
@@ -349,7 +356,13 @@ class PostgresProvider:
         stamp = _stamp(installation_id, template=template.fingerprint)
         row = await self._find(connection, name)
         if row is None or not _same_stamp(row["stamp"], stamp):
-            await connection.execute(POSTGRES["lock_template"], {"name": name})
+            try:
+                await connection.execute(POSTGRES["lock_template"], {"name": name})
+            except psycopg.errors.LockNotAvailable:
+                raise ToldToWait(
+                    f"Another worker is still building the template {name} on {self._where}.",
+                    wait_seconds=2.0,
+                ) from None
             try:
                 await self._build_template(connection, name, stamp, template)
             finally:
@@ -410,7 +423,9 @@ def login_name(database: str, key: str) -> str:
 def make_scram_verifier(password: str) -> str:
     """What PostgreSQL stores of a password (RFC 5803), so that no statement and no server log ever
     holds the password itself. Takes a few milliseconds by design; our passwords are ASCII, so
-    SASLprep leaves them as they are."""
+    SASLprep leaves them as they are; any other raises ValueError."""
+    if not password.isascii():
+        raise ValueError("the password of a login must be ASCII")
     salt = secrets.token_bytes(16)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, _SCRAM_ITERATIONS)
     client_key = hmac.digest(salted, b"Client Key", "sha256")
