@@ -1,18 +1,23 @@
-"""How to connect to a client's database, with which login; every answer is audited."""
+"""How to get into a client's database: its logins, and its admin; every answer is audited."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from ghostcrm_provisioning.client_database.admin_user import (
+    reset_admin_password as set_admin_password,
+)
 from ghostcrm_provisioning.client_database.roles import APPLICATION, LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import CLIENTS, find_client
-from ghostcrm_provisioning.errors import ClientNotReady, InvalidInput
+from ghostcrm_provisioning.errors import ClientNotReady, InvalidInput, NotFound
 from ghostcrm_provisioning.providers.provider import Login
 from ghostcrm_provisioning.provisioning.work import open_secrets
+from ghostcrm_provisioning.registrar import hash_password, make_temporary_password
 from ghostcrm_provisioning.wiring import Installation
 
 
@@ -73,3 +78,34 @@ async def connect_to(
         anon_key=credentials.anon_key,
         service_role_key=credentials.service_role_key,
     )
+
+
+async def reset_admin_password(
+    installation: Installation, client_id: UUID, *, requested_by: str
+) -> str:
+    """A new temporary password for the admin of a ready client; shown this once, to be changed.
+
+    Raises:
+        NotFound: there is no such client, or its admin was removed.
+        ClientNotReady: the admin is made later; a registration that failed keeps its password.
+    """
+    async with installation.control.connection() as connection:
+        client = await find_client(connection, client_id)
+    if client.status != "ready":
+        raise ClientNotReady(
+            f"{client.name} is not ready ({client.status}); its admin comes later."
+        )
+    password = make_temporary_password()
+    password_hash = await asyncio.to_thread(hash_password, password)
+    provider = await installation.providers.of_server(client.server_id)
+    async with provider.administer(client.database_name) as inside:
+        if not await set_admin_password(inside, client.admin_user_id, password_hash):
+            raise NotFound(f"The admin of {client.name} is no longer in its auth.users.")
+    await installation.control.execute(
+        CLIENTS["record_audit"],
+        actor=requested_by,
+        action="client.admin_password_reset",
+        client_id=client.id,
+        details=Jsonb({}),
+    )
+    return password

@@ -26,7 +26,7 @@ from uuid import UUID
 
 from ghostcrm_provisioning.clients.client import find_client
 from ghostcrm_provisioning.connecting import ClientConnection, connect_to
-from ghostcrm_provisioning.errors import ConfigurationError, StillRunning
+from ghostcrm_provisioning.errors import ConfigurationError, StillRunning, TransientFailure
 from ghostcrm_provisioning.following import follow
 from ghostcrm_provisioning.registration_form import RegistrationForm, checked_form
 from ghostcrm_provisioning.settings import Settings, read_settings
@@ -201,6 +201,16 @@ async def _register_with(
             error = run.error
         except StillRunning:
             pass  # the status below says so
+        except TransientFailure as lost:
+            # Accepted is accepted: the caller gets the ids, and the password that is shown once.
+            return Registration(
+                client_id=accepted.client_id,
+                run_id=accepted.run_id,
+                status="registered",
+                created=accepted.created,
+                temporary_password=accepted.temporary_password,
+                error=lost.as_record(),
+            )
     async with installation.control.connection() as connection:
         client = await find_client(connection, accepted.client_id)
     connection_to_it = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from uuid import uuid4
 
 import bcrypt
@@ -18,7 +20,7 @@ from ghostcrm_provisioning.registration import (
     trigger_client_provisioning,
 )
 from ghostcrm_provisioning.wiring import Installation
-from tests.command import ghostcrm
+from tests.command import COMMAND, ghostcrm
 from tests.conftest import Server
 
 STEPS = [
@@ -262,3 +264,59 @@ def test_any_url_that_libpq_understands_serves(
         "provision", "ACME", "--admin-email", "a@acme.com", "--json", environment=variables
     )
     assert outcome.code == 0, outcome.stderr
+
+
+def test_the_temporary_password_is_shown_even_when_the_watching_ends_early(
+    environment: Callable[..., dict[str, str]],
+) -> None:
+    variables = environment()
+    in_words = ghostcrm(
+        "provision", "First", "--admin-email", "a@acme.com", "--timeout", "0.001",
+        environment=variables,
+    )  # fmt: skip
+    assert in_words.code == 7, in_words.stderr
+    assert "temporary password" in in_words.stdout
+    as_json = ghostcrm(
+        "provision", "Second", "--admin-email", "a@acme.com", "--timeout", "0.001", "--json",
+        environment=variables,
+    )  # fmt: skip
+    assert as_json.code == 7
+    assert as_json.document["admin"]["temporaryPassword"]
+
+
+def test_the_admins_password_can_be_reset(
+    environment: Callable[..., dict[str, str]], server: Server
+) -> None:
+    variables = environment()
+    client = ghostcrm(
+        "provision", "ACME", "--admin-email", "a@acme.com", "--password-stdin", "--json",
+        environment=variables, stdin="the first password\n",
+    ).document  # fmt: skip
+    outcome = ghostcrm(
+        "clients", "reset-admin-password", client["id"], "--json", environment=variables
+    )
+    assert outcome.code == 0, outcome.stderr
+    password = outcome.document["admin"]["temporaryPassword"]
+    with server.superuser(client["database"]["name"]) as inside:
+        user = inside.execute("select encrypted_password from auth.users").fetchone()
+        profile = inside.execute("select must_change_password from public.profiles").fetchone()
+    assert user is not None
+    assert bcrypt.checkpw(password.encode(), str(user["encrypted_password"]).encode())
+    assert profile == {"must_change_password": True}
+
+
+def test_output_that_nobody_takes_ends_without_a_traceback(
+    environment: Callable[..., dict[str, str]],
+) -> None:
+    variables = environment() | {"PYTHONIOENCODING": "ascii"}
+    odd = ghostcrm("provision", "Łódź 漢", "--admin-email", "a@acme.com", environment=variables)
+    assert odd.code == 0, odd.stderr
+    assert "Traceback" not in odd.stderr
+    with Path("/dev/full").open("w") as full:
+        outcome = subprocess.run(
+            [*COMMAND, "clients", "list", "--json"],
+            env=variables, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert outcome.returncode == 1
+    assert "Traceback" not in outcome.stderr
+    assert "cannot be written" in outcome.stderr

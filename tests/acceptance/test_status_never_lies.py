@@ -116,6 +116,12 @@ def test_a_transient_failure_is_tried_three_times_and_explained(
             "drop policy pipelines_select on public.pipelines;"
             "create policy pipelines_select on public.pipelines for select to authenticated"
             " using (true);",
+            "policy pipelines_select on table pipelines is always true",
+        ),
+        (
+            "drop policy pipelines_select on public.pipelines;"
+            "create policy pipelines_select on public.pipelines for select to authenticated"
+            " using (name is not null);",
             "sees rows of the table pipelines",
         ),
         (
@@ -129,6 +135,29 @@ def test_a_transient_failure_is_tried_three_times_and_explained(
             "grant execute on function public.spy() to public;",
             "everyone may execute the security definer function",
         ),
+        (
+            "create materialized view public.totals as select count(*) from public.contacts;"
+            "grant select on public.totals to authenticated;",
+            "materialized view totals, which no policy protects",
+        ),
+        (
+            "create table extensions.notes (id uuid primary key);"
+            "grant select on extensions.notes to authenticated;",
+            "row level security is off on table extensions.notes",
+        ),
+        (
+            "create function extensions.leak() returns bigint language sql security definer"
+            " set search_path = '' as 'select count(*) from public.contacts';"
+            "grant execute on function extensions.leak() to anon;",
+            "anon may execute the security definer function extensions.leak()",
+        ),
+        (
+            "create table public.open (id uuid primary key);"
+            "alter table public.open enable row level security;"
+            "create policy open_all on public.open to authenticated using (true) with check (true);"
+            "grant select, insert on public.open to authenticated;",
+            "policy open_all on table open is always true",
+        ),
     ],
 )
 def test_a_blueprint_that_lets_strangers_in_hands_nobody_over(
@@ -141,3 +170,24 @@ def test_a_blueprint_that_lets_strangers_in_hands_nobody_over(
     assert failed.document["status"] == "failed"
     assert failed.document["error"]["code"] == "isolation_not_proven"
     assert sentence in failed.document["error"]["message"].lower()
+
+
+@pytest.mark.parametrize(
+    "migration",
+    [
+        "reset role; create table public.t (id int);",
+        "RESET SESSION AUTHORIZATION;",
+        "set local role none;",
+        "discard all;",
+        "do $$ begin execute 'reset role'; end $$;",
+    ],
+)
+def test_a_migration_cannot_become_the_administrator(
+    environment: Callable[..., dict[str, str]], blueprint: Path, migration: str
+) -> None:
+    (blueprint / "002_climb.sql").write_text(migration)
+    failed = _provision("Climber", environment(), "--blueprint", str(blueprint))
+    assert failed.code == 1
+    error = failed.document["error"]
+    assert (error["code"], error["details"]["sqlstate"]) == ("migration_failed", "42501"), error
+    assert "002_climb.sql" in error["message"]

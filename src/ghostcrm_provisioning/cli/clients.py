@@ -22,7 +22,7 @@ from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.clients.documents import attempt_document, client_row_document
 from ghostcrm_provisioning.clients.run import RUNS, list_steps
-from ghostcrm_provisioning.connecting import connect_to
+from ghostcrm_provisioning.connecting import connect_to, reset_admin_password
 from ghostcrm_provisioning.embedded.binaries import find_psql
 from ghostcrm_provisioning.errors import InvalidInput
 from ghostcrm_provisioning.explanation import explain as explain_client
@@ -198,6 +198,30 @@ def connect(
         out.print(f"[dim]anon key[/]          {connection.anon_key}")
         out.print(f"[dim]service role key[/]  {connection.service_role_key}")
         out.print(f"\npsql {escape(shlex.quote(connection.database_url))}")
+
+    run_with_installation(work, as_json=as_json)
+
+
+@app.command("reset-admin-password")
+def reset_password(client_id: ClientId, as_json: Json = False) -> None:
+    """Give a client's admin a new temporary password. It is shown this once; the act is audited."""
+
+    async def work(installation: Installation) -> None:
+        found = await find_client_id(installation, client_id)
+        password = await reset_admin_password(installation, found, requested_by="cli")
+        client, _, _ = await describe(installation, found)
+        if as_json:
+            print_json(
+                {
+                    "id": str(client.id),
+                    "admin": {"email": client.admin_email, "temporaryPassword": password},
+                }
+            )
+            return
+        out.print(
+            f"Admin {escape(client.admin_email)}, temporary password [bold]{escape(password)}[/] "
+            "(shown this once; to be changed)"
+        )
 
     run_with_installation(work, as_json=as_json)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
@@ -54,7 +57,16 @@ app.add_typer(postgres.app, name="postgres")
 
 def main() -> None:
     """Entry point of the command."""
-    app()
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal cannot show is written with escapes instead of ending the command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except OSError as problem:
+        # Nobody reads on (a closed pipe, a full disk): there is nowhere left to say so but here.
+        os.write(2, f"Error  The output cannot be written: {problem.strerror}.\n".encode())
+        os._exit(1)
 
 
 if __name__ == "__main__":

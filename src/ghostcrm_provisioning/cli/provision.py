@@ -9,12 +9,21 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
-from ghostcrm_provisioning.cli.output import Json, duration, out, print_json, program, say
+from ghostcrm_provisioning.cli.output import (
+    Json,
+    duration,
+    out,
+    print_error,
+    print_json,
+    program,
+    say,
+)
 from ghostcrm_provisioning.cli.progress import RunProgress
 from ghostcrm_provisioning.cli.session import read_password, run_with_installation
 from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.clients.documents import client_document
 from ghostcrm_provisioning.clients.run import RUNS, Run, find_latest_run, find_run, list_steps
+from ghostcrm_provisioning.errors import StillRunning
 from ghostcrm_provisioning.following import follow
 from ghostcrm_provisioning.registrar import Accepted
 from ghostcrm_provisioning.registration_form import checked_form
@@ -75,13 +84,33 @@ def provision(
             idempotency_key=idempotency_key,
         )
         accepted = await installation.registrar.register(form, registered_by="cli")
+        if not as_json:
+            # At once: whatever interrupts the watching, it is not shown a second time.
+            print_temporary_password(form.admin_email, accepted)
         if no_wait:
             await _say_who_works(installation)
         else:
-            await watch(installation, accepted.run_id, timeout_seconds=timeout)
+            try:
+                await watch(installation, accepted.run_id, timeout_seconds=timeout)
+            except (StillRunning, asyncio.CancelledError) as left:
+                if as_json:
+                    await report(installation, accepted, as_json=True, waited=False)
+                if isinstance(left, StillRunning):
+                    print_error(left, as_json=False)
+                    return left.exit_code
+                raise
         return await report(installation, accepted, as_json=as_json, waited=not no_wait)
 
     run_with_installation(work, as_json=as_json)
+
+
+def print_temporary_password(admin_email: str, accepted: Accepted) -> None:
+    """Shown once, when there is one."""
+    if accepted.temporary_password is not None:
+        out.print(
+            f"Admin {escape(admin_email)}, temporary password "
+            f"[bold]{escape(accepted.temporary_password)}[/] (shown this once; to be changed)"
+        )
 
 
 async def watch(installation: Installation, run_id: UUID, *, timeout_seconds: float) -> None:
@@ -138,11 +167,6 @@ def _print_outcome(client: Client, run: Run, accepted: Accepted) -> None:
         out.print(f"Next: {escape(str(error.get('nextStep')))}")
     else:
         out.print(f"{name} is accepted; its status is {client.status}.")
-    if accepted.temporary_password is not None:
-        out.print(
-            f"Admin {escape(client.admin_email)}, temporary password "
-            f"[bold]{escape(accepted.temporary_password)}[/] (shown this once; to be changed)"
-        )
     verb = "connect" if client.status == "ready" else "explain"
     out.print(f"[dim]Next: {program()} clients {verb} {client.id}[/]")
 

@@ -96,6 +96,19 @@ async def create_admin_user(connection: Connection, admin: AdminUser, password_h
         raise
 
 
+async def reset_admin_password(connection: Connection, user_id: UUID, password_hash: str) -> bool:
+    """Give the admin another, temporary password; False when there is no such user."""
+    keeps_profiles = await _keeps_profiles(connection)
+    async with connection.transaction():
+        await _become(connection, AUTH_ROLE)
+        parameters = {"user_id": user_id, "password_hash": password_hash}
+        changed = await connection.execute(ADMIN_USER["set_password"], parameters)
+        if keeps_profiles:
+            await _become(connection, OWNER_ROLE)
+            await connection.execute(ADMIN_USER["demand_password_change"], parameters)
+    return changed.rowcount == 1
+
+
 async def _keeps_profiles(connection: Connection) -> bool:
     row = await (await connection.execute(ADMIN_USER["keeps_profiles"])).fetchone()
     return row is not None and bool(row["holds"])

@@ -33,6 +33,14 @@ insert into auth.users (
 )
 on conflict (id) do nothing
 
+-- name: set_password
+update auth.users
+set encrypted_password = %(password_hash)s, updated_at = now()
+where id = %(user_id)s
+
+-- name: demand_password_change
+update public.profiles set must_change_password = true where id = %(user_id)s
+
 -- name: insert_identity
 insert into auth.identities (
     user_id, provider, provider_id, identity_data, last_sign_in_at, created_at, updated_at

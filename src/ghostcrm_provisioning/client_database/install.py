@@ -6,7 +6,9 @@ together with its entry in the history. Where the connection leads is not known 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from uuid import UUID
 
@@ -57,6 +59,20 @@ async def stamp_database(connection: Connection, database_id: UUID) -> None:
     await connection.execute(INSTALL["stamp_database"], {"database_id": database_id})
 
 
+@cache
+def platform_fingerprint() -> str:
+    """A hash of what we ourselves put into every client database, and of how its isolation is
+    proven: a template of an older version of this program is not used by a newer one."""
+    folder = files(__package__)
+    entries = [folder / "stamp.sql", folder / "isolation.sql"]
+    entries += sorted(folder.joinpath("platform_baseline").iterdir(), key=lambda entry: entry.name)
+    digest = hashlib.sha256()
+    for entry in entries:
+        if entry.name.endswith(".sql"):
+            digest.update(f"{entry.name}\0{entry.read_text(encoding='utf-8')}\0".encode())
+    return digest.hexdigest()
+
+
 async def install_platform(connection: Connection) -> None:
     """On plain PostgreSQL, what every Supabase database has; on Supabase, only our own stamp."""
     row = await (await connection.execute(INSTALL["has_platform"])).fetchone()
@@ -100,7 +116,7 @@ async def install_blueprint(connection: Connection, blueprint: Blueprint) -> lis
             statements: list[str] = []
             await _become_owner(connection)
             for script in migration.scripts:
-                statements += await _run_script(connection, script)
+                statements += await _run_as_owner(connection, script)
             await connection.execute("reset role")
             await connection.execute(
                 INSTALL["record_migration"],
@@ -110,7 +126,7 @@ async def install_blueprint(connection: Connection, blueprint: Blueprint) -> lis
     async with connection.transaction():
         await _become_owner(connection)
         for seed in blueprint.seeds:
-            await _run_script(connection, seed)
+            await _run_as_owner(connection, seed)
         await connection.execute("reset role")
         await connection.execute(
             INSTALL["stamp_blueprint"],
@@ -123,6 +139,29 @@ async def _become_owner(connection: Connection) -> None:
     """Until the end of the transaction: the owner's rights, and where Supabase looks for names."""
     await connection.execute("set local search_path = public, extensions")
     await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(OWNER_ROLE)))
+
+
+async def _run_as_owner(connection: Connection, script: Script) -> list[str]:
+    """Run a blueprint's script, which may neither ask for another role's rights nor end with them:
+    the connection is our administrator's."""
+    for statement in split_statements(script.text):
+        if statement.changes_identity:
+            raise MigrationFailed(
+                f"{script.path}, line {statement.line}: a migration runs as the owner of the client's "
+                "schema and cannot become anybody else.",
+                file=script.path,
+                line=statement.line,
+                sqlstate="42501",
+            )
+    texts = await _run_script(connection, script)
+    row = await (await connection.execute("select current_user::text as role")).fetchone()
+    if row is None or row["role"] != OWNER_ROLE:
+        raise MigrationFailed(
+            f"{script.path}: it ended with the rights of another role than it began with.",
+            file=script.path,
+            sqlstate="42501",
+        )
+    return texts
 
 
 async def _run_script(connection: Connection, script: Script) -> list[str]:

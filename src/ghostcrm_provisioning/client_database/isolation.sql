@@ -1,33 +1,71 @@
 -- name: schema_exposures
--- Whatever in the schema lets in somebody who must stay out, one sentence each.
-with tables as (
-    select c.oid, c.relname, c.relrowsecurity, c.relacl, c.relowner
-    from pg_class c
-    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+-- Whatever in the schemas lets in somebody who must stay out, one sentence each. Every schema counts
+-- that anon or authenticated may use; those of the system, and `auth`, whose tables are Supabase
+-- Auth's own, are looked at for what anon and authenticated may do there.
+with strangers(oid, name) as (
+    values (0::oid, 'everyone'), ('anon'::regrole::oid, 'anon')
+), schemas as materialized (
+    select n.oid, n.nspname from pg_namespace n
+    where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'ghostcrm_provisioning')
+      and (has_schema_privilege('anon', n.oid, 'usage')
+           or has_schema_privilege('authenticated', n.oid, 'usage'))
+), relations as materialized (
+    select c.oid, c.relkind, c.relrowsecurity, c.relacl, c.relowner, c.reloptions, s.nspname,
+           case when s.nspname = 'public' then quote_ident(c.relname) else c.oid::regclass::text end
+               as name
+    from pg_class c join schemas s on s.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
 )
-select format('row level security is off on table %%I', t.relname) as exposure
-from tables t where not t.relrowsecurity
+select format('row level security is off on table %%s', r.name) as exposure
+from relations r
+where r.relkind in ('r', 'p') and not r.relrowsecurity
+  and (r.nspname = 'public' or exists (
+      select from aclexplode(r.relacl) a
+      where a.grantee in (0, 'anon'::regrole, 'authenticated'::regrole)
+  ))
 union all
-select format('%%s may %%s relation %%I',
-              case a.grantee when 0 then 'everyone' else 'anon' end, lower(a.privilege_type), c.relname)
-from pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
-where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-  and (a.grantee = 0 or a.grantee = 'anon'::regrole)
+select format('%%s may %%s relation %%s', w.name, lower(a.privilege_type), r.name)
+from relations r, aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) a
+     join strangers w on w.oid = a.grantee
 union all
-select format('policy %%I on table %%I is for everyone', p.polname, t.relname)
-from pg_policy p join tables t on t.oid = p.polrelid
+select format('authenticated may %%s the %%s %%s, which no policy protects', lower(a.privilege_type),
+              case r.relkind when 'm' then 'materialized view' else 'foreign table' end, r.name)
+from relations r, aclexplode(r.relacl) a
+where r.relkind in ('m', 'f') and a.grantee = 'authenticated'::regrole
+union all
+select format('policy %%I on table %%s is for everyone', p.polname, r.name)
+from pg_policy p join relations r on r.oid = p.polrelid
 where p.polroles && array[0::oid, 'anon'::regrole::oid]
 union all
-select format('%%s may execute the security definer function %%s',
-              case a.grantee when 0 then 'everyone' else 'anon' end, f.oid::regprocedure)
-from pg_proc f, aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) a
-where f.pronamespace in ('public'::regnamespace, 'private'::regnamespace) and f.prosecdef
-  and (a.grantee = 0 or a.grantee = 'anon'::regrole)
+select format('policy %%I on table %%s is always true', p.polname, r.name)
+from pg_policy p join relations r on r.oid = p.polrelid
+where p.polpermissive and p.polroles && array['authenticated'::regrole::oid]
+  and 'true' in (pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
 union all
-select format('view %%I runs with its owner''s rights', c.relname)
-from pg_class c
-where c.relnamespace = 'public'::regnamespace and c.relkind = 'v'
-  and not coalesce(c.reloptions::text[] && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false)
+select format('%%s may execute the security definer function %%s', w.name, f.oid::regprocedure)
+from pg_proc f join schemas s on s.oid = f.pronamespace,
+     aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) a
+     join strangers w on w.oid = a.grantee
+where f.prosecdef
+union all
+select format('view %%s runs with its owner''s rights', r.name)
+from relations r
+where r.relkind = 'v'
+  and not coalesce(r.reloptions::text[] && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false)
+union all
+-- What belongs to nobody but a client's owner or Supabase's own roles cannot lend out other rights.
+select format('the %%s %%s belongs to %%I', o.kind, o.name, o.owner)
+from (
+    select 'function' as kind, f.oid::regprocedure::text as name, f.proowner::regrole::name as owner
+    from pg_proc f join pg_namespace n on n.oid = f.pronamespace
+    where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'ghostcrm_provisioning')
+    union all
+    select 'relation', c.oid::regclass::text, c.relowner::regrole::name
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname !~ '^pg_' and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+      and n.nspname not in ('information_schema', 'ghostcrm_provisioning', 'supabase_migrations')
+) o
+where o.owner not in ('ghostcrm_client_owner', 'supabase_admin', 'supabase_auth_admin')
 
 -- name: database_exposures
 -- Who may connect that must not, and logins that could step over every policy.

@@ -47,16 +47,17 @@ SHARED_ROLES = (
     SharedRole("anon", "nologin noinherit", (("statement_timeout", "3s"),)),
     SharedRole("authenticated", "nologin noinherit", (("statement_timeout", "8s"),)),
     SharedRole("service_role", "nologin noinherit bypassrls"),
+    # On Supabase these two log in; here only the logins of a client database do.
     SharedRole(
         "authenticator",
-        "login noinherit",
+        "nologin noinherit",
         (("statement_timeout", "8s"),),
         ("anon", "authenticated", "service_role"),
     ),
     SharedRole("supabase_admin", "nologin"),
     SharedRole(
         "supabase_auth_admin",
-        "login noinherit",
+        "nologin noinherit",
         (("search_path", "auth"), ("idle_in_transaction_session_timeout", "60s")),
     ),
     SharedRole(OWNER_ROLE, "nologin"),
@@ -71,16 +72,22 @@ class LoginRole:
     member_of: tuple[str, ...]
     acts_as: str | None
     purpose: str
+    # Of all clients' logins together, a server has only so many; the plan says how many `app` gets.
+    connection_limit: int
 
 
 # The login that a client's application uses.
 APPLICATION = "app"
 
 LOGIN_ROLES = (
-    LoginRole(APPLICATION, ("authenticated", "anon"), None, "the application; bound by RLS"),
-    LoginRole("service", ("service_role",), "service_role", "trusted jobs; bypasses RLS"),
-    LoginRole("auth", ("supabase_auth_admin",), "supabase_auth_admin", "Supabase Auth (GoTrue)"),
-    LoginRole("owner", (OWNER_ROLE,), OWNER_ROLE, "owns the schema; migrations, the Supabase CLI"),
+    LoginRole(APPLICATION, ("authenticated", "anon"), None, "the application; bound by RLS", 20),
+    LoginRole("service", ("service_role",), "service_role", "trusted jobs; bypasses RLS", 10),
+    LoginRole(
+        "auth", ("supabase_auth_admin",), "supabase_auth_admin", "Supabase Auth (GoTrue)", 10
+    ),
+    LoginRole(
+        "owner", (OWNER_ROLE,), OWNER_ROLE, "owns the schema; migrations, the Supabase CLI", 5
+    ),
 )
 
 

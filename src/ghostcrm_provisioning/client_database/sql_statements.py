@@ -35,6 +35,12 @@ _TRANSACTION_CONTROL = re.compile(
 )
 
 
+# Whoever runs a migration may not become somebody else in the middle of it.
+_IDENTITY_CHANGE = re.compile(
+    r"(?is)(?:(?:set|reset)\s+(?:(?:session|local)\s+)?(?:role|session\s+authorization)|discard\s+all)\b"
+)
+
+
 @dataclass(frozen=True)
 class Statement:
     """One statement, without its semicolon; ``line`` is where its first word stands, from 1."""
@@ -46,6 +52,11 @@ class Statement:
     def controls_transaction(self) -> bool:
         """Whether it would begin or end a transaction."""
         return _TRANSACTION_CONTROL.match(self.text) is not None
+
+    @property
+    def changes_identity(self) -> bool:
+        """Whether it would make the rest of the script run with another role's rights."""
+        return _IDENTITY_CHANGE.match(self.text) is not None
 
     def line_at(self, position: int) -> int:
         """The script's line of PostgreSQL's error position (characters, from 1)."""

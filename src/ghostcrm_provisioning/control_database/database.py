@@ -35,7 +35,13 @@ def connection_options(url: str, *, application_name: str) -> str:
         url,
         application_name=application_name,
         connect_timeout=10,
-        options=f"-c search_path={SCHEMA} -c timezone=UTC",
+        # A worker that is frozen, or a machine that is gone, must not keep what it has locked.
+        options=f"-c search_path={SCHEMA} -c timezone=UTC"
+        " -c idle_in_transaction_session_timeout=10s -c lock_timeout=30s",
+        keepalives_idle=15,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=30_000,
     )
 
 

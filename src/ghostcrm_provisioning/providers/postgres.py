@@ -18,7 +18,7 @@ import hmac
 import json
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 from typing import Any
 from urllib.parse import quote
@@ -125,10 +125,19 @@ class PostgresProvider:
     async def time_bare_copy(self, installation_id: UUID, template: Template) -> float:
         """How long a bare ``CREATE DATABASE … TEMPLATE`` takes, in ms: the measure of our own speed.
         The copy is dropped at once."""
-        name = sql.Identifier(f"ghostcrm_measure_{uuid4().hex}")
+        prefix = f"ghostcrm_measure_{installation_id.hex[:8]}_"
+        name = sql.Identifier(f"{prefix}{uuid4().hex}")
         with translating(self._where):
             async with self._borrowed() as connection:
                 source = sql.Identifier(await self._template(connection, installation_id, template))
+                # Of a measurement that was killed: the name holds our installation's id.
+                rows = await (
+                    await connection.execute(POSTGRES["databases_of_ours"], {"prefix": prefix})
+                ).fetchall()
+                for row in rows:
+                    await connection.execute(
+                        sql.SQL("drop database if exists {}").format(sql.Identifier(row["datname"]))
+                    )
                 began = perf_counter()
                 await connection.execute(
                     sql.SQL("create database {} template {} allow_connections false").format(
@@ -384,7 +393,7 @@ class PostgresProvider:
                     database=name,
                 )
             # A builder died: the name holds our installation's id, and only we hold the lock.
-            await connection.execute(sql.SQL("drop database {} with (force)").format(identifier))
+            await _drop(connection, identifier)
         await connection.execute(
             sql.SQL("create database {} template template0 allow_connections false").format(
                 identifier
@@ -400,7 +409,9 @@ class PostgresProvider:
             async with self._connect(name) as inside:
                 await template.build(inside)
         except BaseException:
-            await connection.execute(sql.SQL("drop database {} with (force)").format(identifier))
+            # When it cannot be dropped now, the next builder does it; the reason is what counts.
+            with suppress(psycopg.Error):
+                await _drop(connection, identifier)
             raise
         async with connection.transaction():
             await connection.execute(
@@ -409,6 +420,15 @@ class PostgresProvider:
             await connection.execute(
                 sql.SQL("alter database {} allow_connections false").format(identifier)
             )
+
+
+async def _drop(connection: Connection, database: sql.Identifier) -> None:
+    """Without FORCE first: PostgreSQL then sends autovacuum away by itself, which we may not. With
+    it, for what a builder that was killed has left connected."""
+    try:
+        await connection.execute(sql.SQL("drop database {}").format(database))
+    except psycopg.errors.ObjectInUse:
+        await connection.execute(sql.SQL("drop database {} with (force)").format(database))
 
 
 def _let_log_in(role: sql.Identifier, verifier: str) -> sql.Composed:

@@ -32,3 +32,8 @@ select pg_advisory_lock(hashtextextended(%(name)s, 0))
 
 -- name: unlock_template
 select pg_advisory_unlock(hashtextextended(%(name)s, 0))
+
+-- name: databases_of_ours
+select datname from pg_database
+where starts_with(datname, %(prefix)s)
+  and datdba = (select oid from pg_roles where rolname = current_user)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, Plan
-from ghostcrm_provisioning.client_database.install import install_blueprint, install_platform
+from ghostcrm_provisioning.client_database.install import (
+    install_blueprint,
+    install_platform,
+    platform_fingerprint,
+)
 from ghostcrm_provisioning.client_database.isolation import prove_template
 from ghostcrm_provisioning.client_database.roles import APPLICATION, LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import CLIENTS, Client, names_of_seals
@@ -79,7 +84,8 @@ def template_of(blueprint: Blueprint) -> Template:
         await install_blueprint(connection, blueprint)
         await prove_template(connection)
 
-    return Template(blueprint.fingerprint, build)
+    both = f"{platform_fingerprint()} {blueprint.fingerprint}"
+    return Template(hashlib.sha256(both.encode()).hexdigest(), build)
 
 
 def logins_of(credentials: Credentials, plan: Plan) -> tuple[Login, ...]:
@@ -91,7 +97,9 @@ def logins_of(credentials: Credentials, plan: Plan) -> tuple[Login, ...]:
             password=credentials.passwords[role.key] if role.key == APPLICATION else None,
             member_of=role.member_of,
             acts_as=role.acts_as,
-            connection_limit=plan.connection_limit if role.key == APPLICATION else -1,
+            connection_limit=(
+                plan.connection_limit if role.key == APPLICATION else role.connection_limit
+            ),
         )
         for role in LOGIN_ROLES
     )
