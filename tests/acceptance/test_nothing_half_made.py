@@ -74,7 +74,7 @@ async def test_fifty_registrations_survive_the_killing_of_a_worker(
             assert await asyncio.to_thread(process.wait, 120) == 0
         await _wait_until(installation, lambda seen: seen.get("ready", 0) >= 15, 120)
         workers[0].send_signal(signal.SIGKILL)
-        await _wait_until(installation, lambda seen: seen == {"ready": 50}, 120)
+        await _until_all_is_ready(installation, 50)
     finally:
         workers[1].send_signal(signal.SIGTERM)
         for worker in workers:
@@ -110,7 +110,7 @@ async def test_workers_that_are_killed_again_and_again_lose_nothing(
         await asyncio.to_thread(worker.communicate)
     worker = start("worker", environment=variables)
     try:
-        await _wait_until(installation, lambda seen: seen == {"ready": 12}, 120)
+        await _until_all_is_ready(installation, 12)
     finally:
         worker.terminate()
         await asyncio.to_thread(worker.communicate, timeout=30)
@@ -151,12 +151,22 @@ async def _assert_each_was_made_once(
         assert users == [{"id": row["user_id"], "email": row["email"]}]
         assert owners == [{"id": row["user_id"], "role_key": "owner"}]
         assert stamp == {"stamps": 1}
-    runs = await installation.control.fetch_all(
-        "select status::text, count(*) as runs from runs group by status"
-    )
-    assert runs == [{"status": "succeeded", "runs": clients}]
-    jobs = await installation.control.fetch_one("select count(*) as jobs from ghostcrm_queue.jobs")
-    assert jobs == {"jobs": 0}
+
+
+async def _until_all_is_ready(installation: Installation, clients: int) -> None:
+    """All clients are ready, their runs have succeeded, and no job is left over; which takes a worker
+    that lives: the run's end is recorded after the client's, and the jobs are written off in batches."""
+    await _wait_until(installation, lambda seen: seen == {"ready": clients}, 120)
+    deadline = time.monotonic() + 15
+    while True:
+        left = await installation.control.fetch_one(
+            "select (select count(*) from runs where status <> 'succeeded') as runs,"
+            " (select count(*) from ghostcrm_queue.jobs) as jobs"
+        )
+        if left == {"runs": 0, "jobs": 0}:
+            return
+        assert time.monotonic() < deadline, left
+        await asyncio.sleep(0.05)
 
 
 async def test_the_same_registration_from_two_processes_at_once_is_one_client(
@@ -200,7 +210,7 @@ async def test_a_cut_connection_is_only_a_delay(
                     " and application_name <> 'ghostcrm'",
                     (control, str(installation.id)),
                 )
-        await _wait_until(installation, lambda seen: seen == {"ready": 8}, 120)
+        await _until_all_is_ready(installation, 8)
     finally:
         worker.terminate()
         await asyncio.to_thread(worker.communicate, timeout=30)

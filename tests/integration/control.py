@@ -80,7 +80,12 @@ async def list_attempts(installation: Installation, run_id: UUID) -> list[tuple[
 
 
 async def are_ready(installation: Installation, count: int) -> bool:
-    row = await fetch(installation, "select count(*) as ready from clients where status = 'ready'")
+    """Ready, with its run succeeded: that is recorded one write later."""
+    row = await fetch(
+        installation,
+        "select count(*) as ready from clients c where c.status = 'ready' and not exists ("
+        " select from runs r where r.client_id = c.id and r.status <> 'succeeded')",
+    )
     return bool(row["ready"] == count)
 
 

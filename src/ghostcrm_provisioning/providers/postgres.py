@@ -393,7 +393,7 @@ class PostgresProvider:
                     database=name,
                 )
             # A builder died: the name holds our installation's id, and only we hold the lock.
-            await _drop(connection, identifier)
+            await _drop(connection, name)
         await connection.execute(
             sql.SQL("create database {} template template0 allow_connections false").format(
                 identifier
@@ -411,7 +411,7 @@ class PostgresProvider:
         except BaseException:
             # When it cannot be dropped now, the next builder does it; the reason is what counts.
             with suppress(psycopg.Error):
-                await _drop(connection, identifier)
+                await _drop(connection, name)
             raise
         async with connection.transaction():
             await connection.execute(
@@ -422,13 +422,12 @@ class PostgresProvider:
             )
 
 
-async def _drop(connection: Connection, database: sql.Identifier) -> None:
-    """Without FORCE first: PostgreSQL then sends autovacuum away by itself, which we may not. With
-    it, for what a builder that was killed has left connected."""
-    try:
-        await connection.execute(sql.SQL("drop database {}").format(database))
-    except psycopg.errors.ObjectInUse:
-        await connection.execute(sql.SQL("drop database {} with (force)").format(database))
+async def _drop(connection: Connection, database: str) -> None:
+    """Drop a database of ours, with sessions that a killed builder has left in it. Not WITH (FORCE):
+    that needs the right to end every session, autovacuum's too, which we have not; PostgreSQL sends
+    autovacuum away by itself."""
+    await connection.execute(POSTGRES["end_own_sessions"], {"name": database})
+    await connection.execute(sql.SQL("drop database {}").format(sql.Identifier(database)))
 
 
 def _let_log_in(role: sql.Identifier, verifier: str) -> sql.Composed:

@@ -37,3 +37,7 @@ select pg_advisory_unlock(hashtextextended(%(name)s, 0))
 select datname from pg_database
 where starts_with(datname, %(prefix)s)
   and datdba = (select oid from pg_roles where rolname = current_user)
+
+-- name: end_own_sessions
+select pg_terminate_backend(pid, 5000) from pg_stat_activity
+where datname = %(name)s and usename = current_user and pid <> pg_backend_pid()
