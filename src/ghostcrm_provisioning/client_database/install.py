@@ -64,8 +64,9 @@ def platform_fingerprint() -> str:
     """A hash of what we ourselves put into every client database, and of how its isolation is
     proven: a template of an older version of this program is not used by a newer one."""
     folder = files(__package__)
-    entries = [folder / "stamp.sql", folder / "isolation.sql"]
-    entries += sorted(folder.joinpath("platform_baseline").iterdir(), key=lambda entry: entry.name)
+    entries = [folder / "stamp.sql"]
+    for room in ("isolation", "platform_baseline"):
+        entries += sorted(folder.joinpath(room).iterdir(), key=lambda entry: entry.name)
     digest = hashlib.sha256()
     for entry in entries:
         if entry.name.endswith(".sql"):

@@ -28,7 +28,7 @@ from ghostcrm_provisioning.client_database.install import (
     observe_installation,
     stamp_database,
 )
-from ghostcrm_provisioning.client_database.isolation import prove_isolation
+from ghostcrm_provisioning.client_database.isolation.proof import prove_isolation
 from ghostcrm_provisioning.client_database.plan_settings import apply_plan, observe_plan
 from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.errors import PermanentFailure

@@ -14,7 +14,7 @@ from ghostcrm_provisioning.client_database.install import (
     install_platform,
     platform_fingerprint,
 )
-from ghostcrm_provisioning.client_database.isolation import prove_template
+from ghostcrm_provisioning.client_database.isolation.proof import prove_template
 from ghostcrm_provisioning.client_database.roles import APPLICATION, LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import CLIENTS, Client, names_of_seals
 from ghostcrm_provisioning.clients.credentials import Credentials

@@ -26,7 +26,7 @@ from ghostcrm_provisioning.errors import IsolationNotProven
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.observation import Observation
 
-ISOLATION = NamedSql(__package__, "isolation.sql")
+ISOLATION = NamedSql(__package__, "proof.sql")
 
 Connection = AsyncConnection[DictRow]
 
