@@ -86,7 +86,10 @@ USES = list(uses())
 def test_every_file_of_queries_is_opened_under_one_name() -> None:
     assert len(FILES) == len(BY_CONSTANT) >= 9
     with_names = {
-        path for path in PACKAGE.rglob("*.sql") if re.search(r"^-- name:", path.read_text(), re.M)
+        path
+        for path in PACKAGE.rglob("*.sql")
+        if re.search(r"^-- name:", path.read_text(), re.M)
+        and "blueprints" not in path.parts  # read with the blueprint
     }
     assert with_names == {file.path for file in FILES}
 
@@ -141,6 +144,8 @@ def calls() -> Iterator[tuple[Use, ast.Call]]:
     for path, tree in SOURCES.items():
         for node in ast.walk(tree):
             match node:
+                case ast.Call(func=ast.Attribute(attr="SQL")):
+                    continue  # a query in which identifiers are still to be put
                 case ast.Call(
                     args=[
                         ast.Subscript(

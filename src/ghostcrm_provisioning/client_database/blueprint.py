@@ -5,6 +5,7 @@ blueprint.toml                   name, title, plans
 001_client_schema_template/      a folder: its files, in name order, are one migration
 002_add_new_feature.sql          a file: one migration
 seeds/010_settings.sql           default rows; each may run any number of times
+access/                          who may do what to whose rows, as data (optional)
 ```
 
 Reading a blueprint finds every mistake that can be found without a database.
@@ -16,17 +17,19 @@ import hashlib
 import os
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ghostcrm_provisioning.client_database.access_matrix import AccessMatrix, read_access_matrix
 from ghostcrm_provisioning.errors import InvalidBlueprint, UnknownPlan
 
 _MIGRATION = re.compile(r"(?P<version>[0-9]{3,14})_(?P<name>[a-z0-9_]+)")
 _SCRIPT_SUFFIXES = (".sql", ".pgsql")
+_OTHER_FOLDERS = frozenset({"seeds", "access"})
 
 
 class Plan(BaseModel):
@@ -94,6 +97,7 @@ class Blueprint:
     plans: dict[str, Plan]
     migrations: tuple[Migration, ...]
     seeds: tuple[Script, ...]
+    access: AccessMatrix | None = field(default=None, repr=False)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -175,6 +179,7 @@ def _read(reference: str, folder: Path, _files: tuple[tuple[str, int, int, int],
         plans=declaration.plans,
         migrations=_read_migrations(folder),
         seeds=tuple(_read_scripts(seeds, folder)) if seeds.is_dir() else (),
+        access=read_access_matrix(folder / "access"),
     )
 
 
@@ -196,7 +201,7 @@ def _read_migrations(folder: Path) -> tuple[Migration, ...]:
     migrations: dict[int, Migration] = {}
     for entry in sorted(folder.iterdir()):
         is_script = entry.is_file() and entry.suffix in _SCRIPT_SUFFIXES
-        if not (is_script or entry.is_dir()) or entry.name == "seeds":
+        if not (is_script or entry.is_dir()) or entry.name in _OTHER_FOLDERS:
             continue
         match = _MIGRATION.fullmatch(entry.stem if is_script else entry.name)
         if match is None:

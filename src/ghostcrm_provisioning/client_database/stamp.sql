@@ -7,8 +7,10 @@ create table if not exists ghostcrm_provisioning.stamp (
     database_id uuid,
     blueprint text,
     blueprint_fingerprint text,
-    -- The catalog on which isolation was proven by trying every table, and tables that had rows then.
+    -- The catalog on which isolation was proven by the whole attack: a fingerprint, the same in words,
+    -- and tables that had rows then.
     proven_catalog text,
+    proven_facts jsonb,
     proven_with_rows_in text[],
     stamped_at timestamptz not null default now()
 );

@@ -82,10 +82,11 @@ def template_of(blueprint: Blueprint) -> Template:
     async def build(connection: Connection) -> None:
         await install_platform(connection)
         await install_blueprint(connection, blueprint)
-        await prove_template(connection)
+        await prove_template(connection, blueprint.access)
 
-    both = f"{platform_fingerprint()} {blueprint.fingerprint}"
-    return Template(hashlib.sha256(both.encode()).hexdigest(), build)
+    access = blueprint.access.fingerprint if blueprint.access else ""
+    all_of_it = f"{platform_fingerprint()} {blueprint.fingerprint} {access}"
+    return Template(hashlib.sha256(all_of_it.encode()).hexdigest(), build)
 
 
 def logins_of(credentials: Credentials, plan: Plan) -> tuple[Login, ...]:

@@ -1,32 +1,53 @@
-"""Proves that a client database keeps strangers out: by its catalog, and by trying.
+"""Proves that a client database keeps strangers out, and its own people to what they may.
 
-The whole proof is made once per blueprint, on the template: the catalog must hold no exposure, and a
-stranger who knocks at every table, as ``anon`` and as a signed-in user whom nobody knows, must see
-nothing. It ends with a fingerprint of everything in the catalog that decides who may do what.
+Three proofs, each the cheapest that proves enough:
 
-A client database whose fingerprint is the proven one differs from the template only in its data, its
-logins and who may connect. So its own proof is: the same fingerprint, no exposure among those, and a
-knock with the application's own login at tables that have rows. With any other fingerprint the whole
-proof is made again.
+* **The template**, once for each version of a blueprint: no exposure in the catalog, and the whole
+  attack (:mod:`.attack`) on every table, as every caller. It ends with a fingerprint of everything in
+  the catalog that decides who may do what, and with the same in words.
+* **Each client at birth**: a database whose fingerprint is the proven one differs from its template
+  only in its data, its logins and who may connect. So: the same fingerprint, no exposure among
+  those, and a knock with the application's own login. With any other fingerprint the catalog is
+  compared in words, and every table is tried.
+* **Any client on demand**, and a sample every night: the catalog compared in words, the rules, and
+  the whole attack on the live database; the answer is a dated verdict.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from time import perf_counter
 from uuid import uuid4
 
 import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 
-from ghostcrm_provisioning.client_database.roles import OWNER_ROLE
+from ghostcrm_provisioning.client_database.access_matrix import AccessMatrix
+from ghostcrm_provisioning.client_database.isolation.attack import (
+    Outcome,
+    attack,
+    find_unlisted,
+    try_canary,
+)
+from ghostcrm_provisioning.client_database.isolation.catalog import (
+    compare,
+    read_facts,
+    read_fingerprint,
+    read_proven,
+    write_proven,
+)
+from ghostcrm_provisioning.client_database.isolation.verdict import Finding, Verdict
+from ghostcrm_provisioning.client_database.roles import OWNER_ROLE, SHARED_ROLES
 from ghostcrm_provisioning.errors import IsolationNotProven
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.observation import Observation
 
-ISOLATION = NamedSql(__package__, "proof.sql")
+PROOF = NamedSql(__package__, "proof.sql")
 
 Connection = AsyncConnection[DictRow]
 
@@ -34,34 +55,32 @@ Connection = AsyncConnection[DictRow]
 _TABLES_PROBED = 4
 
 
-async def prove_template(connection: Connection) -> Observation:
+async def prove_template(connection: Connection, access: AccessMatrix | None) -> Observation:
     """The whole proof, on a template; what was proven is written into the template itself.
 
     Raises:
-        IsolationNotProven: naming the first exposure.
+        IsolationNotProven: naming the first finding.
     """
-    await _refuse_exposures(connection, "schema_exposures")
     names = await _table_names(connection)
-    async with connection.transaction(force_rollback=True):
-        await connection.execute("set local role authenticated")
-        tried = await _knock_as_unknown_user(connection)
-    async with connection.transaction(force_rollback=True):
-        await connection.execute("set local role anon")
-        await _knock_as_anon(connection)
+    outcome = await _whole_attack(connection, access, together=True)
+    _refuse(outcome.findings)
     async with connection.transaction(force_rollback=True):
         await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(OWNER_ROLE)))
-        with_rows = [name for name in await _visible(connection, names) if name in tried]
-    await connection.execute(
-        ISOLATION["write_proof"],
-        {"fingerprint": await _fingerprint(connection), "with_rows_in": with_rows},
+        with_rows = await _visible(connection, names)
+    async with connection.transaction(force_rollback=True):
+        await connection.execute("set local role authenticated")
+        readable = await _readable(connection)
+    await write_proven(connection, [name for name in with_rows if name in readable])
+    attempts = sum(outcome.attempts.values())
+    return Observation(
+        True, f"{len(names)} tables, {attempts} attacks: none got further than it may"
     )
-    return Observation(True, f"{len(names)} tables: a stranger was let into none")
 
 
 async def prove_isolation(
     connection: Connection, *, application: Connection, logins: tuple[str, ...]
 ) -> Observation:
-    """The proof of one client database.
+    """The proof of one client database at birth.
 
     Args:
         connection: to the client database, as its administrator.
@@ -69,17 +88,21 @@ async def prove_isolation(
         logins: the only ones that may connect to this database.
 
     Raises:
-        IsolationNotProven: naming the first exposure.
+        IsolationNotProven: naming the first finding.
     """
-    proof = await (await connection.execute(ISOLATION["read_proof"])).fetchone()
+    proven = await read_proven(connection)
     # The catalog is read while a stranger knocks.
-    probed: Sequence[str] = ((proof and proof["proven_with_rows_in"]) or ())[:_TABLES_PROBED]
-    fingerprint, tried = await asyncio.gather(_fingerprint(connection), _knock(application, probed))
-    await _refuse_exposures(connection, "database_exposures", logins=list(logins))
+    probed = proven.with_rows_in[:_TABLES_PROBED] if proven else ()
+    fingerprint, tried = await asyncio.gather(
+        read_fingerprint(connection), _knock(application, probed)
+    )
+    _refuse(await _exposures(connection, "database_exposures", logins=list(logins)))
     names = await _table_names(connection)
-    is_proven_catalog = proof is not None and proof["proven_catalog"] == fingerprint
+    is_proven_catalog = proven is not None and proven.fingerprint == fingerprint
     if not is_proven_catalog:
-        await _refuse_exposures(connection, "schema_exposures")
+        if proven is not None:
+            _refuse(compare(proven.facts, await read_facts(connection)))
+        _refuse(await _exposures(connection, "schema_exposures"))
         tried = await _knock(application, None)
     how = "exactly as proven on the template" if is_proven_catalog else "proven from the ground up"
     return Observation(
@@ -87,24 +110,135 @@ async def prove_isolation(
     )
 
 
-async def _refuse_exposures(connection: Connection, look: str, **parameters: list[str]) -> None:
-    rows = await (await connection.execute(ISOLATION[look], parameters)).fetchall()
-    if rows:
-        more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
-        sentence = str(rows[0]["exposure"])
-        raise IsolationNotProven(f"{sentence[0].upper()}{sentence[1:]}{more}.", exposures=len(rows))
+async def verify(
+    connection: Connection,
+    *,
+    application: Connection,
+    logins: tuple[str, ...],
+    access: AccessMatrix | None,
+) -> Verdict:
+    """The whole attack on a client database in use. All of it is rolled back; what it locks is its own
+    rows, for a fraction of a second at a time.
+
+    Args:
+        connection: to the client database, as its administrator, in autocommit mode.
+        application: with the application's own login.
+        logins: the only ones that may connect to this database.
+        access: what the blueprint promises; without it, strangers attack and nobody else.
+
+    Raises:
+        psycopg.Error: something kept the attack from being made; nothing is said about isolation.
+        InvalidBlueprint: the access matrix cannot be tried on this database.
+    """
+    began_at, began = datetime.now(UTC), perf_counter()
+    findings: list[Finding] = []
+    attempts: Counter[str] = Counter()
+    proven = await read_proven(connection)
+    facts = await read_facts(connection)
+    attempts["catalog"] = len(facts)
+    if proven is not None:
+        findings += compare(proven.facts, facts)
+    findings += await _exposures(connection, "database_exposures", logins=list(logins))
+    try:
+        outcome = await _whole_attack(connection, access, together=False)
+        findings += outcome.findings
+        attempts += outcome.attempts
+        attempts["knock"] += await _knock(application, None)
+    except IsolationNotProven as exposed:
+        findings.append(_finding_of(exposed))
+    findings += await _try_to_break_out(application, attempts)
+    return Verdict(
+        holds=not findings,
+        findings=tuple(findings),
+        attempts=dict(sorted(attempts.items())),
+        catalog_fingerprint=await read_fingerprint(connection),
+        began_at=began_at,
+        duration_ms=(perf_counter() - began) * 1000,
+    )
+
+
+async def _whole_attack(
+    connection: Connection, access: AccessMatrix | None, *, together: bool
+) -> Outcome:
+    findings = await _exposures(connection, "schema_exposures")
+    findings += await try_canary(connection)
+    if access is not None:
+        findings += await find_unlisted(connection, access)
+        if missing := [finding for finding in findings if finding.code == "table_missing"]:
+            # The rows of the matrix could not be made.
+            return Outcome([*findings[: findings.index(missing[0])], *missing])
+    outcome = await attack(connection, access, together=together)
+    outcome.findings[:0] = findings
+    return outcome
+
+
+def _refuse(findings: Sequence[Finding]) -> None:
+    if findings:
+        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+        sentence = findings[0].sentence.removesuffix(".")
+        raise IsolationNotProven(f"{sentence}{more}.", exposures=len(findings))
+
+
+def _finding_of(exposed: IsolationNotProven) -> Finding:
+    table = exposed.details.get("table")
+    return Finding("row_seen", exposed.message, subject=str(table) if table else None)
+
+
+async def _exposures(connection: Connection, look: str, **parameters: list[str]) -> list[Finding]:
+    rows = await (await connection.execute(PROOF[look], parameters)).fetchall()
+    sentences = [str(row["exposure"]) for row in rows]
+    return [Finding("exposure", f"{text[:1].upper()}{text[1:]}.") for text in sentences]
+
+
+async def _try_to_break_out(application: Connection, attempts: Counter[str]) -> list[Finding]:
+    """With the application's own login: become somebody else, and change the protection itself."""
+    findings = []
+    names = [role.name for role in SHARED_ROLES if role.name not in {"anon", "authenticated"}]
+    tries = [
+        ("role_taken", name, sql.SQL("set local role {}").format(sql.Identifier(name)))
+        for name in names
+    ]
+    for table in await _table_names(application):
+        target = sql.Identifier("public", table)
+        tries += [
+            (
+                "protection_lifted",
+                table,
+                sql.SQL("alter table {} disable row level security").format(target),
+            ),
+            (
+                "protection_lifted",
+                table,
+                sql.SQL("create policy ghostcrm_canary on {} using (true)").format(target),
+            ),
+            ("protection_lifted", table, sql.SQL("grant all on table {} to anon").format(target)),
+        ]
+    for code, subject, statement in tries:
+        attempts["break out"] += 1
+        try:
+            async with application.transaction(force_rollback=True):
+                await application.execute("set local lock_timeout = '5s'")
+                await application.execute(statement)
+                if code == "protection_lifted" and not await _grants_anything(application, subject):
+                    continue
+        except psycopg.errors.InsufficientPrivilege:
+            continue
+        sentence = f"The application's login may run: {statement.as_string(application)}."
+        findings.append(Finding(code, sentence, subject=subject, caller="the application's login"))
+    return findings
+
+
+async def _grants_anything(application: Connection, table: str) -> bool:
+    """GRANT by somebody without the right only warns; what counts is what it did."""
+    row = await (await application.execute(PROOF["is_owner_of"], {"table": table})).fetchone()
+    return row is not None and bool(row["holds"])
 
 
 async def _table_names(connection: Connection) -> list[str]:
-    rows = await (await connection.execute(ISOLATION["tables"])).fetchall()
+    rows = await (await connection.execute(PROOF["tables"])).fetchall()
     if not rows:
         raise IsolationNotProven("There is no table in public to prove anything about.")
     return [row["name"] for row in rows]
-
-
-async def _fingerprint(connection: Connection) -> str:
-    row = await (await connection.execute(ISOLATION["catalog_fingerprint"])).fetchone()
-    return str(row["fingerprint"]) if row else ""
 
 
 async def _knock(application: Connection, probed: Sequence[str] | None) -> int:
@@ -113,7 +247,7 @@ async def _knock(application: Connection, probed: Sequence[str] | None) -> int:
         tried = await _knock_as_unknown_user(application, probed)
     async with application.transaction(force_rollback=True):
         await application.execute("set local role anon")
-        await _knock_as_anon(application)
+        await _knock_as_anon(application, probed)
     return len(tried)
 
 
@@ -140,14 +274,20 @@ async def _knock_as_unknown_user(
     return list(probed)
 
 
-async def _knock_as_anon(connection: Connection) -> None:
+async def _knock_as_anon(connection: Connection, probed: Sequence[str] | None) -> None:
+    if probed:
+        try:
+            await _visible(connection, probed[:1])
+        except psycopg.errors.InsufficientPrivilege:
+            return
+        raise IsolationNotProven(f"anon may read the table {probed[0]}.", table=probed[0])
     if readable := await _readable(connection):
         raise IsolationNotProven(f"anon may read the table {readable[0]}.", table=readable[0])
 
 
 async def _readable(connection: Connection) -> list[str]:
     """The tables that the present role may read at all."""
-    rows = await (await connection.execute(ISOLATION["readable_tables"])).fetchall()
+    rows = await (await connection.execute(PROOF["readable_tables"])).fetchall()
     return [row["name"] for row in rows]
 
 

@@ -96,49 +96,6 @@ where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
   and (has_table_privilege(c.oid, 'select') or has_any_column_privilege(c.oid, 'select'))
 order by c.relname
 
--- name: catalog_fingerprint
--- A hash of everything in the catalog that decides who may do what. Raw node trees and oids: equal in
--- a template and in its copies, and cheap to read; not comparable between servers.
-with schemas as materialized (
-    select oid, nspname, nspowner, nspacl from pg_namespace
-    where nspname !~ '^pg_' and nspname not in ('information_schema', 'ghostcrm_provisioning')
-), facts(fact) as (
-    select concat_ws('|', 'schema', nspname, nspowner, nspacl) from schemas
-    union all
-    select concat_ws('|', 'relation', c.oid, c.relname, c.relkind, c.relowner, c.relrowsecurity,
-                     c.relforcerowsecurity, c.relacl, c.reloptions)
-    from pg_class c join schemas s on s.oid = c.relnamespace
-    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-    union all
-    select concat_ws('|', 'column', a.attrelid, a.attnum, a.attname, a.attacl)
-    from pg_attribute a where a.attacl is not null
-    union all
-    select concat_ws('|', 'policy', p.polrelid, p.polname, p.polcmd, p.polpermissive, p.polroles,
-                     p.polqual, p.polwithcheck)
-    from pg_policy p
-    union all
-    select concat_ws('|', 'function', f.oid, f.proname, f.proowner, f.prosecdef, f.proconfig, f.proacl,
-                     f.prosrc, f.prosqlbody)
-    from pg_proc f join schemas s on s.oid = f.pronamespace
-    union all
-    select concat_ws('|', 'trigger', t.tgrelid, t.tgname, t.tgenabled, t.tgfoid, t.tgqual)
-    from pg_trigger t where not t.tgisinternal
-    union all
-    select concat_ws('|', 'rule', r.ev_class, r.rulename, r.ev_enabled, r.ev_qual, r.ev_action)
-    from pg_rewrite r join pg_class c on c.oid = r.ev_class join schemas s on s.oid = c.relnamespace
-    union all
-    select concat_ws('|', 'default', d.defaclrole, d.defaclnamespace, d.defaclobjtype, d.defaclacl)
-    from pg_default_acl d
-    union all
-    select concat_ws('|', 'membership', m.roleid, m.member)
-    from pg_auth_members m
-    where m.member in ('anon'::regrole, 'authenticated'::regrole)
-)
-select md5(string_agg(fact, chr(10) order by fact)) as fingerprint from facts
-
--- name: read_proof
-select proven_catalog, proven_with_rows_in from ghostcrm_provisioning.stamp
-
--- name: write_proof
-update ghostcrm_provisioning.stamp
-set proven_catalog = %(fingerprint)s, proven_with_rows_in = %(with_rows_in)s
+-- name: is_owner_of
+select pg_has_role(c.relowner, 'usage') as holds
+from pg_class c where c.relnamespace = 'public'::regnamespace and c.relname = %(table)s

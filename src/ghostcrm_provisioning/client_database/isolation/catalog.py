@@ -1,0 +1,123 @@
+"""What the catalog of a client database says about who may do what: a fingerprint, the facts in words,
+and how they differ from those on which isolation was proven.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from ghostcrm_provisioning.client_database.isolation.verdict import Finding
+from ghostcrm_provisioning.named_sql import NamedSql
+
+CATALOG = NamedSql(__package__, "catalog.sql")
+
+Connection = AsyncConnection[DictRow]
+
+# What it is, what it is about, and what is so: ("grant on relation", "public.deals", "anon may SELECT").
+Fact = tuple[str, str, str]
+
+# A whole new one of these may be a client's own: the rules and the attack judge it.
+_CAN_BE_NEW = frozenset({"schema", "relation", "function"})
+# The thing that a fact of this kind is about is the thing of that kind which its subject begins with.
+_BELONGS_TO = {
+    "policy": "relation",
+    "trigger": "relation",
+    "rule": "relation",
+    "grant on relation": "relation",
+    "grant on function": "function",
+    "grant on schema": "schema",
+}
+
+
+@dataclass(frozen=True)
+class ProvenCatalog:
+    """The catalog on which isolation was proven."""
+
+    fingerprint: str
+    facts: frozenset[Fact] = field(repr=False)
+    with_rows_in: tuple[str, ...]
+
+
+async def read_fingerprint(connection: Connection) -> str:
+    """Of the versions of the catalog's rows; equal in a template and its untouched copies."""
+    row = await (await connection.execute(CATALOG["row_versions"], {})).fetchone()
+    return str(row["fingerprint"]) if row else ""
+
+
+async def read_facts(connection: Connection) -> frozenset[Fact]:
+    rows = await (await connection.execute(CATALOG["facts"], {})).fetchall()
+    return frozenset((row["kind"], row["subject"], row["fact"]) for row in rows)
+
+
+async def read_proven(connection: Connection) -> ProvenCatalog | None:
+    """What was proven on the template; None when nothing was."""
+    row = await (await connection.execute(CATALOG["read_proof"])).fetchone()
+    if row is None or row["proven_catalog"] is None:
+        return None
+    return ProvenCatalog(
+        row["proven_catalog"],
+        frozenset((kind, subject, fact) for kind, subject, fact in row["proven_facts"]),
+        tuple(row["proven_with_rows_in"] or ()),
+    )
+
+
+async def write_proven(connection: Connection, with_rows_in: Iterable[str]) -> None:
+    """Keep the present catalog as the proven one."""
+    await connection.execute(
+        CATALOG["write_proof"],
+        {
+            "fingerprint": await read_fingerprint(connection),
+            "facts": json.dumps(sorted(await read_facts(connection))),
+            "with_rows_in": list(with_rows_in),
+        },
+    )
+
+
+def compare(proven: frozenset[Fact], seen: frozenset[Fact]) -> list[Finding]:
+    """Whatever is gone, and whatever was added to something that was there when it was proven."""
+    there = {(kind, subject) for kind, subject, _ in proven}
+    added = sorted(fact for fact in seen - proven if not _is_of_new_thing(fact, there))
+    gone = sorted(proven - seen)
+    changed = {(kind, subject) for kind, subject, _ in gone} & {
+        (kind, subject) for kind, subject, _ in added
+    }
+    findings = []
+    for kind, subject, fact in gone:
+        code = f"{_code(kind)}_{'differs' if (kind, subject) in changed else 'missing'}"
+        sentence = f"The proven {kind} on {subject} is gone: {fact}."
+        if not kind.startswith("grant"):
+            sentence = f"The {kind} {subject} is not as it was proven; it was: {_short(fact)}."
+        findings.append(Finding(code, sentence, subject=subject))
+    for kind, subject, fact in added:
+        if (kind, subject) in changed and not kind.startswith("grant"):
+            continue  # told already
+        joint = f"The {kind} {subject} was added" if not kind.startswith("grant") else ""
+        sentence = f"{joint or f'Added {kind} {subject}'}: {_short(fact)}."
+        findings.append(Finding(f"{_code(kind)}_added", sentence, subject=subject))
+    return findings
+
+
+def _is_of_new_thing(fact: Fact, there: set[tuple[str, str]]) -> bool:
+    kind, subject, _ = fact
+    if kind in _CAN_BE_NEW:
+        return (kind, subject) not in there
+    if kind == "grant on column":
+        return ("relation", subject.rpartition(".")[0]) not in there
+    owner = _BELONGS_TO.get(kind)
+    if owner is None:
+        return False
+    about = subject if kind.startswith("grant") else subject.partition(" ")[0]
+    return (owner, about) not in there
+
+
+def _code(kind: str) -> str:
+    return "grant" if kind.startswith("grant") else kind
+
+
+def _short(fact: str) -> str:
+    return fact if len(fact) <= 200 else f"{fact[:200]}…"

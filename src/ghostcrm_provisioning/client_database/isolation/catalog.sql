@@ -1,0 +1,121 @@
+-- name: row_versions
+-- A fingerprint of everything in the catalog that decides who may do what, from the versions of its rows:
+-- where each stands and which transaction wrote it. Equal in a template and in its copies, which are
+-- copied block by block, and changed by whatever changes a row; cheap, because no row is read for what
+-- it says. What is shared by the whole server, roles and who is a member of which, is read.
+with schemas as materialized (
+    select oid from pg_namespace
+    where nspname !~ '^pg_' and nspname not in ('information_schema', 'ghostcrm_provisioning')
+), relations as materialized (
+    select oid, ctid as place, xmin as written from pg_class
+    where relnamespace in (select oid from schemas) and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+), facts(catalog, place, written) as (
+    select 1, ctid::text, xmin::text from pg_namespace where oid in (select oid from schemas)
+    union all select 2, place::text, written::text from relations
+    union all
+    select 3, ctid::text, xmin::text from pg_attribute
+    where attrelid in (select oid from relations) and attnum > 0
+    union all select 4, ctid::text, xmin::text from pg_policy
+    union all
+    select 5, ctid::text, xmin::text from pg_proc where pronamespace in (select oid from schemas)
+    union all select 6, ctid::text, xmin::text from pg_trigger where tgrelid in (select oid from relations)
+    union all select 7, ctid::text, xmin::text from pg_rewrite where ev_class in (select oid from relations)
+    union all select 8, ctid::text, xmin::text from pg_default_acl
+    union all
+    select 9, m.roleid::text, m.member::text from pg_auth_members m
+    where m.member in ('anon'::regrole, 'authenticated'::regrole)
+    union all
+    select 10, r.oid::text, concat(r.rolsuper, r.rolbypassrls, r.rolcreaterole, r.rolinherit)
+    from pg_roles r where r.rolname in ('anon', 'authenticated', 'service_role', 'ghostcrm_client_owner')
+)
+select md5(string_agg(concat_ws(' ', catalog, place, written), ',' order by catalog, place, written))
+           as fingerprint
+from facts
+
+-- name: facts
+-- The same in words that can be compared and read: what it is about, and what is so. Names instead of
+-- oids, each grant for itself.
+with schemas as materialized (
+    select oid, nspname, nspowner, nspacl from pg_namespace
+    where nspname !~ '^pg_' and nspname not in ('information_schema', 'ghostcrm_provisioning')
+), of_extensions as materialized (
+    select classid, objid from pg_depend where deptype = 'e'
+), relations as materialized (
+    select c.oid, c.relkind, c.relowner, c.relrowsecurity, c.relforcerowsecurity, c.reloptions, c.relacl,
+           format('%%s.%%s', s.nspname, c.relname) as name
+    from pg_class c join schemas s on s.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+), functions as materialized (
+    select f.oid, f.proowner, f.prosecdef, f.proconfig, f.proacl, f.prosrc, f.prosqlbody, f.prolang,
+           format('%%s.%%s(%%s)', s.nspname, f.proname, pg_get_function_identity_arguments(f.oid)) as name
+    from pg_proc f join schemas s on s.oid = f.pronamespace
+    where not exists (
+        select from of_extensions e where e.classid = 'pg_proc'::regclass and e.objid = f.oid
+    )
+), names as materialized (
+    select oid, rolname as name from pg_roles union all select 0, 'everyone'
+), grants(kind, subject, grantee, privilege, is_grantable) as (
+    select 'schema', s.nspname, a.grantee, a.privilege_type, a.is_grantable
+    from schemas s, aclexplode(coalesce(s.nspacl, acldefault('n', s.nspowner))) a
+    union all
+    select 'relation', r.name, a.grantee, a.privilege_type, a.is_grantable
+    from relations r,
+         aclexplode(coalesce(r.relacl, acldefault(case r.relkind when 'S' then 's' else 'r' end::"char", r.relowner))) a
+    union all
+    select 'column', format('%%s.%%s', r.name, c.attname), a.grantee, a.privilege_type, a.is_grantable
+    from relations r join pg_attribute c on c.attrelid = r.oid and c.attacl is not null, aclexplode(c.attacl) a
+    union all
+    select 'function', f.name, a.grantee, a.privilege_type, a.is_grantable
+    from functions f, aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) a
+)
+select 'schema' as kind, s.nspname::text as subject, format('belongs to %%s', n.name) as fact
+from schemas s join names n on n.oid = s.nspowner
+union all
+select 'relation', r.name, format(
+    '%%s belongs to %%s; row level security %%s%%s; options %%s', r.relkind, n.name,
+    case when r.relrowsecurity then 'on' else 'off' end,
+    case when r.relforcerowsecurity then ', forced' else '' end, coalesce(r.reloptions::text, 'none'))
+from relations r join names n on n.oid = r.relowner
+union all
+select 'policy', format('%%s %%I', r.name, p.polname), format(
+    'for %%s, %%s, to %%s, using (%%s), check (%%s)', p.polcmd,
+    case when p.polpermissive then 'permissive' else 'restrictive' end,
+    array(select n.name from names n where n.oid = any(p.polroles) order by n.name),
+    pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+from pg_policy p join relations r on r.oid = p.polrelid
+union all
+select 'function', f.name, format(
+    'belongs to %%s; %%s; %%s; %%s', n.name, case when f.prosecdef then 'definer' else 'invoker' end,
+    coalesce(f.proconfig::text, 'no settings'), md5(concat(f.prolang::text, f.prosrc, f.prosqlbody::text)))
+from functions f join names n on n.oid = f.proowner
+union all
+select 'trigger', format('%%s %%I', r.name, t.tgname),
+       format('%%s; enabled %%s', pg_get_triggerdef(t.oid), t.tgenabled)
+from pg_trigger t join relations r on r.oid = t.tgrelid where not t.tgisinternal
+union all
+select 'rule', format('%%s %%I', r.name, w.rulename), concat(md5(pg_get_ruledef(w.oid)), ' ', w.ev_enabled)
+from pg_rewrite w join relations r on r.oid = w.ev_class
+union all
+select 'default', format('%%s in %%s for %%s', d.defaclobjtype, coalesce(s.nspname, 'every schema'), n.name),
+       format('%%s may %%s', g.name, a.privilege_type)
+from pg_default_acl d join names n on n.oid = d.defaclrole left join schemas s on s.oid = d.defaclnamespace,
+     aclexplode(d.defaclacl) a join names g on g.oid = a.grantee
+union all
+select 'membership', m.member::regrole::text, format('is a member of %%s', m.roleid::regrole)
+from pg_auth_members m where m.member in ('anon'::regrole, 'authenticated'::regrole)
+union all
+select 'role', r.rolname, concat_ws(', ', 'is there', case when r.rolsuper then 'superuser' end,
+       case when r.rolbypassrls then 'bypasses row level security' end,
+       case when r.rolcreaterole then 'makes roles' end, case when r.rolinherit then 'inherits' end)
+from pg_roles r where r.rolname in ('anon', 'authenticated', 'service_role', 'ghostcrm_client_owner')
+union all
+select 'grant on ' || g.kind, g.subject, format('%%s may %%s%%s', n.name, g.privilege,
+       case when g.is_grantable then ' and grant it' else '' end)
+from grants g join names n on n.oid = g.grantee
+
+-- name: read_proof
+select proven_catalog, proven_with_rows_in, proven_facts from ghostcrm_provisioning.stamp
+
+-- name: write_proof
+update ghostcrm_provisioning.stamp
+set proven_catalog = %(fingerprint)s, proven_with_rows_in = %(with_rows_in)s, proven_facts = %(facts)s
