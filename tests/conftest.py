@@ -184,3 +184,19 @@ def settings(environment: Callable[..., dict[str, str]]) -> Settings:
     """The settings of an installation that is not open yet."""
     environment()
     return read_settings()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the counts that tests have recorded as ``summary``: how much was tried, and what came of it."""
+    lines = [
+        str(value)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+        for name, value in report.user_properties
+        if name == "summary"
+    ]
+    if lines:
+        terminalreporter.section("counted")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)

@@ -135,8 +135,9 @@ async def attack(
 
     Args:
         connection: as the database's administrator, in autocommit mode.
-        together: all callers in one transaction, which is faster; otherwise one each, so that what
-            is locked in a client's database is free again soon.
+        together: for a database that nobody uses: all callers in one transaction, which is faster,
+            and statements that would touch every row. Otherwise a transaction each, so that what is
+            locked in a client's database is free again soon.
         tables: only these; None for all, and the calls.
 
     Raises:
@@ -146,15 +147,22 @@ async def attack(
     outcome = Outcome()
     callers = [*strangers(access), *(insiders(access) if access is not None else ())]
     for group in [callers] if together else [[caller] for caller in callers]:
-        async with prepared(connection, access) as attacker:
+        async with prepared(connection, access, blindly=together) as attacker:
             for caller in group:
                 await attacker.attack_as(caller, outcome, tables)
     return outcome
 
 
 @asynccontextmanager
-async def prepared(connection: Connection, access: AccessMatrix | None) -> AsyncIterator[Attacker]:
-    """The people and rows of the access matrix, in a transaction that is rolled back."""
+async def prepared(
+    connection: Connection, access: AccessMatrix | None, *, blindly: bool
+) -> AsyncIterator[Attacker]:
+    """The people and rows of the access matrix, in a transaction that is rolled back.
+
+    Args:
+        blindly: also try statements that would touch every row of a table; for a database without
+            anybody's rows in it.
+    """
     async with connection.transaction(force_rollback=True):
         await connection.execute("set local lock_timeout = '5s'")
         listed = await _fetch(connection, "columns")
@@ -162,7 +170,7 @@ async def prepared(connection: Connection, access: AccessMatrix | None) -> Async
         rows = await _make_rows(connection, access) if access is not None else {}
         # As the owner, who sees every row.
         tables = [table async for table in _tables(connection, listed, rows)]
-        yield Attacker(connection, access, tables, views)
+        yield Attacker(connection, access, tables, views, blindly=blindly)
 
 
 async def find_unlisted(connection: Connection, access: AccessMatrix) -> list[Finding]:
@@ -201,6 +209,7 @@ async def try_canary(connection: Connection) -> list[Finding]:
             None,
             [_Table(CANARY, ("id",), ("id",), ("id",), "id", {"any": {"id": 1}})],
             (),
+            blindly=True,
         )
         outcome = Outcome()
         for caller in strangers(None):
@@ -225,11 +234,14 @@ class Attacker:
         access: AccessMatrix | None,
         tables: Sequence[_Table],
         views: Sequence[str],
+        *,
+        blindly: bool,
     ) -> None:
         self._connection = connection
         self._access = access
         self._tables = tables
         self._views = views
+        self._blindly = blindly
         self._statements: dict[tuple[str, str], sql.Composed] = {}
 
     async def attack_as(self, caller: Caller, outcome: Outcome, only: Sequence[str] | None) -> None:
@@ -273,6 +285,8 @@ class Attacker:
             expected = _expected(table, caller, grid, operation)
             outcome.attempts[operation] += len(expected)
             done = await self._touch(operation, table, list(expected))
+            if self._blindly and operation != "select" and not any(expected.values()):
+                await self._touch_blindly(operation, table, caller, outcome)
             for kind, must in expected.items():
                 _judge(operation, table.name, kind, caller, must, kind in done, outcome)
         expected = _expected(table, caller, grid, "insert")
@@ -309,6 +323,23 @@ class Attacker:
         for kind in kinds:
             done |= await self._touch(operation, table, [kind])
         return done
+
+    async def _touch_blindly(
+        self, operation: str, table: _Table, caller: Caller, outcome: Outcome
+    ) -> None:
+        """Update or delete every row without reading one: a statement that reads no column is not
+        held back by the policies for SELECT."""
+        if operation == "update" and table.updated is None:
+            return
+        outcome.attempts[f"blind {operation}"] += 1
+        statement = sql.SQL(ATTACK[_BLIND_TOUCHES[operation]]).format(
+            table=sql.Identifier("public", table.name), column=sql.Identifier(table.updated or "")
+        )
+        await self._try(statement, {"row": json.dumps(next(iter(table.rows.values())))})
+        if self._rows_touched or self._was_let_through:
+            code, verb = _EXPOSURES[operation]
+            sentence = f"{_titled(caller)} {verb} rows of {table.name} that it does not see."
+            outcome.add(code, sentence, table.name, caller.title)
 
     async def _insert_all(self, table: _Table, kinds: list[str]) -> set[str]:
         """Insert all at once, and one by one where that fails."""
@@ -355,10 +386,12 @@ class Attacker:
     ) -> list[DictRow] | None:
         """Try a statement and undo it; None when it failed, for which see ``_was_let_through``."""
         self._was_let_through = False
+        self._rows_touched = 0
         self._why = ""
         try:
             cursor = await self._connection.execute(cast("sql.Composed", statement), parameters)
             rows = await cursor.fetchall() if cursor.description is not None else []
+            self._rows_touched = cursor.rowcount
         except _NO_ANSWER:
             raise
         except psycopg.Error as error:
@@ -371,6 +404,7 @@ class Attacker:
         return rows
 
     _was_let_through = False
+    _rows_touched = 0
     _why = ""
 
 
@@ -418,6 +452,7 @@ def _judge(
         )
 
 
+_BLIND_TOUCHES = {"update": "update_blindly", "delete": "delete_blindly"}
 _TOUCHES = {"select": "select_rows", "update": "update_rows", "delete": "delete_rows"}
 
 

@@ -96,6 +96,13 @@ using jsonb_array_elements(%(rows)s) with ordinality as e(row, n),
 where {same}
 returning e.n
 
+-- name: update_blindly
+-- Reads no column of the table, so that only the policies for UPDATE are asked.
+update {table} set {column} = v.{column} from jsonb_populate_record(null::{table}, %(row)s) v
+
+-- name: delete_blindly
+delete from {table} where %(row)s::jsonb is not null
+
 -- name: insert_rows
 -- The rows are there already, so nothing is left behind; the policies are asked before the keys.
 insert into {table} ({names})

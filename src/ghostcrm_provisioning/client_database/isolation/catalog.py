@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
@@ -36,17 +36,17 @@ _BELONGS_TO = {
 
 @dataclass(frozen=True)
 class ProvenCatalog:
-    """The catalog on which isolation was proven."""
+    """The catalog on which isolation was proven, and some tables that had rows then."""
 
     fingerprint: str
-    facts: frozenset[Fact] = field(repr=False)
     with_rows_in: tuple[str, ...]
 
 
-async def read_fingerprint(connection: Connection) -> str:
-    """Of the versions of the catalog's rows; equal in a template and its untouched copies."""
+async def read_fingerprint(connection: Connection) -> tuple[str, int]:
+    """Of the versions of the catalog's rows, equal in a template and its untouched copies; and how
+    many tables public has."""
     row = await (await connection.execute(CATALOG["row_versions"], {})).fetchone()
-    return str(row["fingerprint"]) if row else ""
+    return (str(row["fingerprint"]), int(row["tables"])) if row else ("", 0)
 
 
 async def read_facts(connection: Connection) -> frozenset[Fact]:
@@ -59,19 +59,23 @@ async def read_proven(connection: Connection) -> ProvenCatalog | None:
     row = await (await connection.execute(CATALOG["read_proof"])).fetchone()
     if row is None or row["proven_catalog"] is None:
         return None
-    return ProvenCatalog(
-        row["proven_catalog"],
-        frozenset((kind, subject, fact) for kind, subject, fact in row["proven_facts"]),
-        tuple(row["proven_with_rows_in"] or ()),
-    )
+    return ProvenCatalog(row["proven_catalog"], tuple(row["proven_with_rows_in"] or ()))
+
+
+async def read_proven_facts(connection: Connection) -> frozenset[Fact]:
+    """What was proven on the template, in words; empty when nothing was."""
+    row = await (await connection.execute(CATALOG["read_proven_facts"])).fetchone()
+    facts = row["proven_facts"] if row is not None else None
+    return frozenset((kind, subject, fact) for kind, subject, fact in facts or ())
 
 
 async def write_proven(connection: Connection, with_rows_in: Iterable[str]) -> None:
     """Keep the present catalog as the proven one."""
+    fingerprint, _ = await read_fingerprint(connection)
     await connection.execute(
         CATALOG["write_proof"],
         {
-            "fingerprint": await read_fingerprint(connection),
+            "fingerprint": fingerprint,
             "facts": json.dumps(sorted(await read_facts(connection))),
             "with_rows_in": list(with_rows_in),
         },

@@ -7,30 +7,41 @@ with schemas as materialized (
     select oid from pg_namespace
     where nspname !~ '^pg_' and nspname not in ('information_schema', 'ghostcrm_provisioning')
 ), relations as materialized (
-    select oid, ctid as place, xmin as written from pg_class
+    select oid, ctid as place, xmin as written, relnamespace = 'public'::regnamespace and relkind in ('r', 'p') as is_table
+    from pg_class
     where relnamespace in (select oid from schemas) and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-), facts(catalog, place, written) as (
-    select 1, ctid::text, xmin::text from pg_namespace where oid in (select oid from schemas)
-    union all select 2, place::text, written::text from relations
+), versions(catalog, rows, hash) as (
+    select 'schema', count(*), sum(hash_record_extended(row(ctid, xmin), 0))
+    from pg_namespace where oid in (select oid from schemas)
     union all
-    select 3, ctid::text, xmin::text from pg_attribute
-    where attrelid in (select oid from relations) and attnum > 0
-    union all select 4, ctid::text, xmin::text from pg_policy
+    select 'relation', count(*), sum(hash_record_extended(row(place, written), 0)) from relations
     union all
-    select 5, ctid::text, xmin::text from pg_proc where pronamespace in (select oid from schemas)
-    union all select 6, ctid::text, xmin::text from pg_trigger where tgrelid in (select oid from relations)
-    union all select 7, ctid::text, xmin::text from pg_rewrite where ev_class in (select oid from relations)
-    union all select 8, ctid::text, xmin::text from pg_default_acl
+    select 'column', count(*), sum(hash_record_extended(row(ctid, xmin), 0))
+    from pg_attribute where attrelid in (select oid from relations) and attnum > 0
     union all
-    select 9, m.roleid::text, m.member::text from pg_auth_members m
-    where m.member in ('anon'::regrole, 'authenticated'::regrole)
+    select 'policy', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_policy
     union all
-    select 10, r.oid::text, concat(r.rolsuper, r.rolbypassrls, r.rolcreaterole, r.rolinherit)
-    from pg_roles r where r.rolname in ('anon', 'authenticated', 'service_role', 'ghostcrm_client_owner')
+    select 'function', count(*), sum(hash_record_extended(row(ctid, xmin), 0))
+    from pg_proc where pronamespace in (select oid from schemas)
+    union all
+    select 'trigger', count(*), sum(hash_record_extended(row(ctid, xmin), 0))
+    from pg_trigger where tgrelid in (select oid from relations)
+    union all
+    select 'rule', count(*), sum(hash_record_extended(row(ctid, xmin), 0))
+    from pg_rewrite where ev_class in (select oid from relations)
+    union all
+    select 'default', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_default_acl
+    union all
+    select 'membership', count(*), sum(hash_record_extended(row(roleid, member), 0)) from pg_auth_members
+    where member in ('anon'::regrole, 'authenticated'::regrole)
+    union all
+    select 'role', count(*),
+           sum(hash_record_extended(row(oid, rolsuper, rolbypassrls, rolcreaterole, rolinherit), 0))
+    from pg_roles where rolname in ('anon', 'authenticated', 'service_role', 'ghostcrm_client_owner')
 )
-select md5(string_agg(concat_ws(' ', catalog, place, written), ',' order by catalog, place, written))
-           as fingerprint
-from facts
+select md5(string_agg(concat_ws(' ', catalog, rows, hash), ',' order by catalog)) as fingerprint,
+       (select count(*) from relations where is_table) as tables
+from versions
 
 -- name: facts
 -- The same in words that can be compared and read: what it is about, and what is so. Names instead of
@@ -55,7 +66,7 @@ with schemas as materialized (
 ), names as materialized (
     select oid, rolname as name from pg_roles union all select 0, 'everyone'
 ), grants(kind, subject, grantee, privilege, is_grantable) as (
-    select 'schema', s.nspname, a.grantee, a.privilege_type, a.is_grantable
+    select 'schema', s.nspname::text, a.grantee, a.privilege_type, a.is_grantable
     from schemas s, aclexplode(coalesce(s.nspacl, acldefault('n', s.nspowner))) a
     union all
     select 'relation', r.name, a.grantee, a.privilege_type, a.is_grantable
@@ -114,7 +125,10 @@ select 'grant on ' || g.kind, g.subject, format('%%s may %%s%%s', n.name, g.priv
 from grants g join names n on n.oid = g.grantee
 
 -- name: read_proof
-select proven_catalog, proven_with_rows_in, proven_facts from ghostcrm_provisioning.stamp
+select proven_catalog, proven_with_rows_in from ghostcrm_provisioning.stamp
+
+-- name: read_proven_facts
+select proven_facts from ghostcrm_provisioning.stamp
 
 -- name: write_proof
 update ghostcrm_provisioning.stamp

@@ -39,6 +39,7 @@ from ghostcrm_provisioning.client_database.isolation.catalog import (
     read_facts,
     read_fingerprint,
     read_proven,
+    read_proven_facts,
     write_proven,
 )
 from ghostcrm_provisioning.client_database.isolation.verdict import Finding, Verdict
@@ -91,22 +92,23 @@ async def prove_isolation(
         IsolationNotProven: naming the first finding.
     """
     proven = await read_proven(connection)
-    # The catalog is read while a stranger knocks.
     probed = proven.with_rows_in[:_TABLES_PROBED] if proven else ()
-    fingerprint, tried = await asyncio.gather(
-        read_fingerprint(connection), _knock(application, probed)
+    # The catalog is read while a stranger knocks.
+    (fingerprint, tables), exposures, tried = await asyncio.gather(
+        read_fingerprint(connection),
+        _exposures(connection, "database_exposures", logins=list(logins)),
+        _knock(application, probed),
     )
-    _refuse(await _exposures(connection, "database_exposures", logins=list(logins)))
-    names = await _table_names(connection)
+    _refuse(exposures)
     is_proven_catalog = proven is not None and proven.fingerprint == fingerprint
     if not is_proven_catalog:
         if proven is not None:
-            _refuse(compare(proven.facts, await read_facts(connection)))
+            _refuse(compare(await read_proven_facts(connection), await read_facts(connection)))
         _refuse(await _exposures(connection, "schema_exposures"))
         tried = await _knock(application, None)
     how = "exactly as proven on the template" if is_proven_catalog else "proven from the ground up"
     return Observation(
-        True, f"{len(names)} tables {how}; a stranger saw nothing in the {tried} tried here"
+        True, f"{tables} tables {how}; a stranger saw nothing in the {tried} tried here"
     )
 
 
@@ -137,7 +139,7 @@ async def verify(
     facts = await read_facts(connection)
     attempts["catalog"] = len(facts)
     if proven is not None:
-        findings += compare(proven.facts, facts)
+        findings += compare(await read_proven_facts(connection), facts)
     findings += await _exposures(connection, "database_exposures", logins=list(logins))
     try:
         outcome = await _whole_attack(connection, access, together=False)
@@ -147,11 +149,12 @@ async def verify(
     except IsolationNotProven as exposed:
         findings.append(_finding_of(exposed))
     findings += await _try_to_break_out(application, attempts)
+    fingerprint, _ = await read_fingerprint(connection)
     return Verdict(
         holds=not findings,
         findings=tuple(findings),
         attempts=dict(sorted(attempts.items())),
-        catalog_fingerprint=await read_fingerprint(connection),
+        catalog_fingerprint=fingerprint,
         began_at=began_at,
         duration_ms=(perf_counter() - began) * 1000,
     )
