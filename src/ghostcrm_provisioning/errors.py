@@ -12,7 +12,8 @@ GhostcrmError
 ├── Conflict                   it contradicts what is already there              exit 5, HTTP 409
 │   ├── ClientIdInUse
 │   ├── IdempotencyKeyReused
-│   └── ClientNotReady
+│   ├── ClientNotReady
+│   └── PlanDoesNotFit
 ├── StillRunning               not finished in the time given; it goes on        exit 7, HTTP 202
 ├── ConfigurationError         the installation must be changed first            exit 1, HTTP 503
 │   ├── InvalidSetting
@@ -164,6 +165,16 @@ class ClientNotReady(Conflict):
 
     code = "client_not_ready"
     default_next_step = "Ask why with `ghostcrm clients explain ID`."
+
+
+class PlanDoesNotFit(Conflict):
+    """More is used than the wished plan allows; the plan was not changed."""
+
+    code = "plan_does_not_fit"
+    default_next_step = (
+        "Have the client remove what is over; or accept it with `--allow-over-limit`: nothing is "
+        "deleted, and nothing new is taken until it is below the limit."
+    )
 
 
 class StillRunning(GhostcrmError):

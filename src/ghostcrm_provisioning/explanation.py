@@ -1,4 +1,7 @@
-"""Answers the question “why is this client not ready?”: what, since when, and what to do."""
+"""Answers the question “why is this client not ready?”: what, since when, and what to do.
+
+A client that is ready may have a change of its plan under way, or one that failed: that is said, too.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from uuid import UUID
 
 from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.clients.documents import instant
+from ghostcrm_provisioning.clients.plan_change import PlanChange, find_plan_change
 from ghostcrm_provisioning.clients.run import RUNS, Run, RunStep, find_latest_run, list_steps
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.provisioning.client_database_provisioner import WORKFLOWS
@@ -66,6 +70,7 @@ class _Facts:
     any_workers: int
     ahead: int
     max_attempts: int
+    plan_change: PlanChange | None = None
 
 
 async def explain(
@@ -77,6 +82,7 @@ async def explain(
         client = await find_client(connection, client_id)
         run = await find_latest_run(connection, client_id)
         steps = await list_steps(connection, run.id)
+        plan_change = await find_plan_change(connection, run.id)
         workers = await (
             await connection.execute(RUNS["count_alive_workers"], {"lease_seconds": lease_seconds})
         ).fetchone() or {"standing": 0, "any_kind": 0}
@@ -92,12 +98,15 @@ async def explain(
             workers["any_kind"],
             ahead["ahead"],
             max_attempts,
+            plan_change,
         )
     )
 
 
 def _explain(facts: _Facts) -> Explanation:
     client, run = facts.client, facts.run
+    if client.status == "ready" and facts.plan_change is not None and run.status != "succeeded":
+        return _explain_plan_change(facts, facts.plan_change)
     if client.status == "ready":
         return Explanation(
             client.id,
@@ -109,22 +118,7 @@ def _explain(facts: _Facts) -> Explanation:
         )
     if run.status == "queued":
         return _explain_queued(facts)
-    workflow = WORKFLOWS[run.kind]
-    step = next((step for step in facts.steps if step.status != "done"), None)
-    title = workflow.title_of(step.name).lower() if step else workflow.title.lower()
-    error = run.error or (step.error if step else None) or {}
-    parts: dict[str, Any] = {
-        "step": step.name if step else None,
-        "step_number": step.position if step else None,
-        "steps": len(facts.steps),
-        "attempt": step.attempt if step else None,
-        "max_attempts": facts.max_attempts,
-        "cause": error.get("message"),
-        "code": error.get("code"),
-        "retryable": error.get("retryable"),
-        "since": step.started_at if step else run.started_at,
-        "next_attempt_at": run.next_attempt_at,
-    }
+    step, title, error, parts = _where_it_stands(facts)
     if run.status == "failed":
         return Explanation(
             client.id,
@@ -136,11 +130,7 @@ def _explain(facts: _Facts) -> Explanation:
             then=f"ghostcrm clients retry {client.id}",
         )
     if run.status == "waiting":
-        seconds = (
-            max(0, round((run.next_attempt_at - datetime.now(UTC)).total_seconds()))
-            if (run.next_attempt_at)
-            else 0
-        )
+        seconds = _seconds_until(run.next_attempt_at)
         return Explanation(
             client.id,
             client.name,
@@ -164,6 +154,75 @@ def _explain(facts: _Facts) -> Explanation:
         then="Nothing; it goes on by itself."
         if facts.any_workers
         else "Start a worker: ghostcrm up",
+    )
+
+
+def _where_it_stands(
+    facts: _Facts,
+) -> tuple[RunStep | None, str, dict[str, Any], dict[str, Any]]:
+    """The step at which the run stands, what it is called, its error, and the explanation's parts."""
+    run = facts.run
+    workflow = WORKFLOWS[run.kind]
+    step = next((step for step in facts.steps if step.status != "done"), None)
+    title = workflow.title_of(step.name).lower() if step else workflow.title.lower()
+    error = run.error or (step.error if step else None) or {}
+    parts: dict[str, Any] = {
+        "step": step.name if step else None,
+        "step_number": step.position if step else None,
+        "steps": len(facts.steps),
+        "attempt": step.attempt if step else None,
+        "max_attempts": facts.max_attempts,
+        "cause": error.get("message"),
+        "code": error.get("code"),
+        "retryable": error.get("retryable"),
+        "since": step.started_at if step else run.started_at,
+        "next_attempt_at": run.next_attempt_at,
+    }
+    return step, title, error, parts
+
+
+def _seconds_until(moment: datetime | None) -> int:
+    if moment is None:
+        return 0
+    return max(0, round((moment - datetime.now(UTC)).total_seconds()))
+
+
+def _explain_plan_change(facts: _Facts, change: PlanChange) -> Explanation:
+    """A client that is ready, on the plan that it has, and the change of it that has not succeeded."""
+    client, run = facts.client, facts.run
+    step, title, error, parts = _where_it_stands(facts)
+    ready = f"{client.name} is ready on the plan {client.plan}"
+    then = "Nothing; it goes on by itself."
+    fix: str | None = None
+    if run.status == "queued":
+        parts = {"steps": len(facts.steps), "since": run.queued_at}
+    if run.status == "failed":
+        said = f"its change to {change.to_plan} failed at “{title}”: {_ended(error.get('message'))}"
+        if any(each.status == "done" for each in facts.steps):
+            said += f" The limits in its database are those of {change.to_plan} already."
+        parts["since"] = run.finished_at
+        fix = error.get("nextStep")
+        then = (
+            f"ghostcrm clients retry {client.id}; or, to have it all as before, "
+            f"ghostcrm clients change-plan {client.id} {client.plan}"
+        )
+    elif not facts.any_workers:
+        said = f"no worker is running to change it to {change.to_plan}."
+        parts |= {"cause": "No workers are running.", "code": "no_workers"}
+        then = "ghostcrm up"
+    elif run.status == "queued":
+        said = f"its change to {change.to_plan} waits for a worker to take it up."
+    elif run.status == "waiting":
+        said = (
+            f"its change to {change.to_plan} goes on in {_seconds_until(run.next_attempt_at)} s: "
+            f"“{title}” is tried again (attempt {step.attempt if step else 1} of "
+            f"{facts.max_attempts})."
+        )
+        fix = error.get("nextStep")
+    else:
+        said = f"it is being changed to {change.to_plan}: “{title}” is running."
+    return Explanation(
+        client.id, client.name, client.status, f"{ready}; {said}", **parts, fix=fix, then=then
     )
 
 

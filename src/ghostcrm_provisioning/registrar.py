@@ -1,7 +1,7 @@
 """Accepts registrations: one transaction makes the client, its run, every id and the queue's job.
 
 After that transaction the request cannot be lost; before it, nothing exists. The clear password ends
-here: what goes on is its bcrypt hash, sealed.
+here: what goes on is its bcrypt hash, sealed. Retries and changes of plan are accepted in the same way.
 """
 
 from __future__ import annotations
@@ -17,17 +17,27 @@ from psycopg.types.json import Jsonb
 
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, read_blueprint
 from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
-from ghostcrm_provisioning.clients.client import CLIENTS, names_of_seals
+from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client, names_of_seals
 from ghostcrm_provisioning.clients.credentials import make_credentials
-from ghostcrm_provisioning.clients.run import RUNS, Run, find_latest_run, insert_run
+from ghostcrm_provisioning.clients.plan_change import PLAN_CHANGES, find_plan_change
+from ghostcrm_provisioning.clients.run import (
+    RUNS,
+    Run,
+    find_first_run,
+    find_latest_run,
+    find_unfinished_run,
+    insert_run,
+)
 from ghostcrm_provisioning.control_database.database import Connection, ControlDatabase
 from ghostcrm_provisioning.errors import (
     ClientIdInUse,
+    ClientNotReady,
     Conflict,
     IdempotencyKeyReused,
     NoServerAvailable,
     NotFound,
 )
+from ghostcrm_provisioning.provisioning.change_plan import CHANGE_PLAN
 from ghostcrm_provisioning.provisioning.provision_client import PROVISION_CLIENT
 from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.queue.provisioning_queue import ProvisioningQueue, lane_of_server
@@ -53,6 +63,21 @@ class Accepted:
     run_id: UUID
     created: bool
     temporary_password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class AcceptedPlanChange:
+    """A change of plan that will not be lost any more.
+
+    ``run_id`` is None when there is nothing to do: the client has the plan already. ``created`` is
+    False then, and when the same change is under way.
+    """
+
+    client_id: UUID
+    run_id: UUID | None
+    from_plan: str
+    to_plan: str
+    created: bool
 
 
 @dataclass(frozen=True)
@@ -124,6 +149,7 @@ class Registrar:
             Conflict: its latest run has not failed.
         """
         async with self._control.transaction() as connection:
+            await connection.execute(CLIENTS["lock_client"], {"client_id": client_id})
             run = await find_latest_run(connection, client_id)
             row = await (
                 await connection.execute(RUNS["reopen_run"], {"run_id": run.id})
@@ -157,6 +183,110 @@ class Registrar:
                 },
             )
         return run
+
+    async def find_plan_change(self, client_id: UUID, plan: str) -> AcceptedPlanChange | None:
+        """What there is already of the wish that a client have that plan: nothing to do, since it
+        has it, or the run that is under way. None when it would be a new wish.
+
+        Raises:
+            NotFound: there is no such client.
+            ClientNotReady: it is not in use yet.
+            Conflict: something else is being done for it.
+        """
+        async with self._control.connection() as connection:
+            return await self._repeated_plan_change(
+                connection, await find_client(connection, client_id), plan
+            )
+
+    async def change_plan(
+        self,
+        client_id: UUID,
+        plan: str,
+        *,
+        priority: int,
+        allow_over_limit: bool,
+        requested_by: str,
+    ) -> AcceptedPlanChange:
+        """Accept that a client is to have another plan, or find the same wish.
+
+        Args:
+            plan: one that the client's blueprint has; ``priority`` is that plan's.
+
+        Raises:
+            As :meth:`find_plan_change`.
+        """
+        async with self._control.transaction() as connection:
+            await connection.execute(CLIENTS["lock_client"], {"client_id": client_id})
+            client = await find_client(connection, client_id)
+            repeated = await self._repeated_plan_change(connection, client, plan)
+            if repeated is not None:
+                return repeated
+            run_id = uuid4()
+            await insert_run(
+                connection,
+                run_id=run_id,
+                client_id=client_id,
+                kind=CHANGE_PLAN.kind,
+                priority=priority,
+                step_names=CHANGE_PLAN.step_names,
+            )
+            wish = {
+                "run_id": run_id,
+                "client_id": client_id,
+                "plan": plan,
+                "from_plan": client.plan,
+                "to_plan": plan,
+                "allow_over_limit": allow_over_limit,
+                "requested_by": requested_by,
+            }
+            await connection.execute(PLAN_CHANGES["insert_plan_change"], wish)
+            await connection.execute(PLAN_CHANGES["wish_for_plan"], wish)
+            await self._queue.enqueue(
+                connection, run_id, lane=lane_of_server(client.server_id), priority=priority
+            )
+            details = {"from": client.plan, "to": plan, "allowOverLimit": allow_over_limit}
+            await connection.execute(
+                CLIENTS["record_audit"],
+                {
+                    "actor": requested_by,
+                    "action": "client.plan_change_requested",
+                    "client_id": client_id,
+                    "details": Jsonb(details | {"run": str(run_id)}),
+                },
+            )
+        get_logger("registration").info(
+            "plan_change_requested",
+            clientId=str(client_id),
+            clientName=client.name,
+            runId=str(run_id),
+            status=client.status,
+            fromPlan=client.plan,
+            toPlan=plan,
+        )
+        return AcceptedPlanChange(client_id, run_id, client.plan, plan, created=True)
+
+    async def _repeated_plan_change(
+        self, connection: Connection, client: Client, plan: str
+    ) -> AcceptedPlanChange | None:
+        if client.status != "ready":
+            raise ClientNotReady(
+                f"{client.name} is not ready ({client.status}), so its plan cannot be changed yet.",
+                next_step=f"Ask why with `ghostcrm clients explain {client.id}`.",
+            )
+        run = await find_unfinished_run(connection, client.id)
+        if run is None:
+            # A change that failed may have come half the way: then the old plan is a wish, too.
+            if client.plan == client.wanted_plan == plan:
+                return AcceptedPlanChange(client.id, None, plan, plan, created=False)
+            return None
+        change = await find_plan_change(connection, run.id)
+        if change is not None and change.to_plan == plan:
+            return AcceptedPlanChange(client.id, run.id, change.from_plan, plan, created=False)
+        doing = run.kind if change is None else f"its plan is being changed to {change.to_plan}"
+        raise Conflict(
+            f"Something else is being done for {client.name}: {doing} (run {run.id}, {run.status}).",
+            next_step=f"Wait until it has ended (`ghostcrm clients explain {client.id}`), then ask again.",
+        )
 
     def _seal_secrets(self, client_id: UUID, password_hash: str) -> _SealedSecrets:
         database_id = uuid4()
@@ -217,7 +347,7 @@ class Registrar:
                 next_step=f"See `ghostcrm clients show {row['id']}`; give an id of its own (--id) to "
                 "register a second client of that name.",
             )
-        run = await find_latest_run(connection, row["id"])
+        run = await find_first_run(connection, row["id"])
         return Accepted(row["id"], run.id, created=False)
 
     async def _insert_the_rest(

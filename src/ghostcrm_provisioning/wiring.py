@@ -134,7 +134,7 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
             ),
             step_deadline_seconds=settings.step_deadline_seconds,
             max_worker_deaths=settings.max_worker_deaths,
-            on_failure=notifier.client_failed,
+            on_failure=notifier.run_failed,
         )
         yield Installation(
             settings=settings,

@@ -218,7 +218,7 @@ async def provisioning_on(
             ),
             step_deadline_seconds=60,
             max_worker_deaths=5,
-            on_failure=installation.notifier.client_failed,
+            on_failure=installation.notifier.run_failed,
         )
 
 

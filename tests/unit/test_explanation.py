@@ -11,10 +11,13 @@ from uuid import UUID
 import pytest
 
 from ghostcrm_provisioning.clients.client import Client
+from ghostcrm_provisioning.clients.plan_change import PlanChange
 from ghostcrm_provisioning.clients.run import Run, RunStep
 from ghostcrm_provisioning.errors import DatabaseBusy, MigrationFailed
 from ghostcrm_provisioning.explanation import Explanation, _explain, _Facts
+from ghostcrm_provisioning.provisioning.change_plan import CHANGE_PLAN
 from ghostcrm_provisioning.provisioning.provision_client import PROVISION_CLIENT
+from ghostcrm_provisioning.provisioning.workflow import Workflow
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ID = UUID(int=1)
@@ -48,6 +51,7 @@ def client(status: str) -> Client:
         id=ID,
         name="ACME Corp",
         plan="starter",
+        wanted_plan="starter",
         blueprint="ghostcrm",
         status=status,
         wanted_status="ready",
@@ -89,7 +93,12 @@ def run(status: str, **more: Any) -> Run:
     return replace(given, **more)
 
 
-def steps(at: int, status: str, error: dict[str, Any] | None = None) -> list[RunStep]:
+def steps(
+    at: int,
+    status: str,
+    error: dict[str, Any] | None = None,
+    of: Workflow = PROVISION_CLIENT,
+) -> list[RunStep]:
     """All steps of a run that stands at step number ``at``."""
     return [
         RunStep(
@@ -102,7 +111,7 @@ def steps(at: int, status: str, error: dict[str, Any] | None = None) -> list[Run
             observation="so" if number < at else None,
             error=error if number == at else None,
         )
-        for number, name in enumerate(PROVISION_CLIENT.step_names, start=1)
+        for number, name in enumerate(of.step_names, start=1)
     ]
 
 
@@ -113,6 +122,7 @@ def explained(
     *,
     workers: int = 1,
     ahead: int = 0,
+    plan_change: PlanChange | None = None,
 ) -> Explanation:
     facts = _Facts(
         client=client(client_status),
@@ -122,6 +132,7 @@ def explained(
         any_workers=workers,
         ahead=ahead,
         max_attempts=3,
+        plan_change=plan_change,
     )
     explanation = _explain(facts)
     document = json.loads(json.dumps(explanation.as_document()))
@@ -221,3 +232,81 @@ def test_a_run_whose_worker_died_is_not_called_running() -> None:
     found = explained("provisioning", run("running"), steps(5, "running"), workers=0)
     assert "its worker died" in found.sentence
     assert found.then == "Start a worker: ghostcrm up"
+
+
+# --- a client that is ready, and a change of its plan -----------------------------------------------
+
+CHANGE = PlanChange(
+    run_id=UUID(int=5),
+    client_id=ID,
+    from_plan="starter",
+    to_plan="professional",
+    allow_over_limit=False,
+    requested_by="test",
+    requested_at=NOON,
+    applied_at=None,
+)
+
+
+def plan_change_explained(of_run: Run, of_steps: list[RunStep], **more: Any) -> Explanation:
+    found = explained(
+        "ready", replace(of_run, kind="change_plan"), of_steps, plan_change=CHANGE, **more
+    )
+    if of_run.status != "succeeded":
+        assert found.sentence.startswith("ACME Corp is ready on the plan starter; ")
+    return found
+
+
+def test_a_plan_that_was_changed_leaves_nothing_to_explain() -> None:
+    found = plan_change_explained(
+        run("succeeded", finished_at=NOON), steps(99, "done", of=CHANGE_PLAN)
+    )
+    assert found.sentence == "ACME Corp is ready."
+
+
+def test_a_change_of_plan_that_failed_says_why_and_what_to_do() -> None:
+    found = plan_change_explained(
+        run("failed", error=BROKEN, finished_at=NOON), steps(1, "failed", BROKEN, CHANGE_PLAN)
+    )
+    assert (
+        "its change to professional failed at “apply plan settings”: 002_broken" in found.sentence
+    )
+    assert "already" not in found.sentence
+    assert (found.step_number, found.steps, found.code) == (1, 3, "migration_failed")
+    assert found.fix == MigrationFailed.default_next_step
+    assert found.then is not None
+    assert f"ghostcrm clients retry {ID}" in found.then
+    assert f"ghostcrm clients change-plan {ID} starter" in found.then
+
+
+def test_a_change_of_plan_that_failed_half_way_says_so() -> None:
+    found = plan_change_explained(
+        run("failed", error=BUSY, finished_at=NOON), steps(2, "failed", BUSY, CHANGE_PLAN)
+    )
+    assert "failed at “limit connections”: The server is full." in found.sentence
+    assert found.sentence.endswith("The limits in its database are those of professional already.")
+
+
+def test_a_change_of_plan_that_waits_for_its_next_attempt_knows_when() -> None:
+    found = plan_change_explained(
+        run("waiting", error=BUSY, next_attempt_at=datetime.now(UTC) + timedelta(seconds=30.4)),
+        steps(2, "waiting", BUSY, CHANGE_PLAN),
+    )
+    assert "goes on in 30 s: “limit connections” is tried again (attempt 2 of 3)." in found.sentence
+    assert found.cause == "The server is full."
+
+
+def test_a_change_of_plan_that_is_queued_or_running_goes_on_by_itself() -> None:
+    queued = plan_change_explained(run("queued"), steps(99, "pending", of=CHANGE_PLAN))
+    assert "waits for a worker to take it up" in queued.sentence
+    assert (queued.step, queued.attempt) == (None, None)
+    running = plan_change_explained(run("running"), steps(3, "running", of=CHANGE_PLAN))
+    assert "it is being changed to professional: “record plan” is running." in running.sentence
+    assert queued.then == running.then == "Nothing; it goes on by itself."
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "waiting"])
+def test_without_workers_no_plan_changes(status: str) -> None:
+    found = plan_change_explained(run(status), steps(2, status, of=CHANGE_PLAN), workers=0)
+    assert "no worker is running to change it to professional" in found.sentence
+    assert (found.code, found.then) == ("no_workers", "ghostcrm up")

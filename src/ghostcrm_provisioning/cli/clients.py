@@ -1,4 +1,4 @@
-"""``ghostcrm clients``: look at clients, ask why one is not ready, connect to one."""
+"""``ghostcrm clients``: look at clients, ask why one is not ready, connect to one, change one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from ghostcrm_provisioning.cli.change_plan import change_plan_command, report_plan_change
 from ghostcrm_provisioning.cli.output import Json, duration, out, print_json
 from ghostcrm_provisioning.cli.progress import steps_table
 from ghostcrm_provisioning.cli.provision import describe, report, watch
@@ -21,16 +22,19 @@ from ghostcrm_provisioning.cli.session import find_client_id, run_with_installat
 from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.clients.documents import attempt_document, client_row_document
-from ghostcrm_provisioning.clients.run import RUNS, list_steps
+from ghostcrm_provisioning.clients.run import RUNS, find_first_run, list_steps
 from ghostcrm_provisioning.connecting import connect_to, reset_admin_password
 from ghostcrm_provisioning.embedded.binaries import find_psql
 from ghostcrm_provisioning.errors import InvalidInput
 from ghostcrm_provisioning.explanation import explain as explain_client
+from ghostcrm_provisioning.provisioning.change_plan import CHANGE_PLAN
+from ghostcrm_provisioning.provisioning.client_database_provisioner import WORKFLOWS
 from ghostcrm_provisioning.registrar import Accepted
 from ghostcrm_provisioning.wiring import Installation
 
 app = typer.Typer(
-    no_args_is_help=True, help="Look at clients, ask why one is not ready, connect to one."
+    no_args_is_help=True,
+    help="Look at clients, ask why one is not ready, connect to one, change one.",
 )
 
 ClientId = Annotated[
@@ -95,8 +99,14 @@ def _print_rows(rows: list[dict[str, Any]], status: str | None) -> None:
     table.add_column("Name", overflow="fold")
     for row in rows:
         status_ = f"[{_COLOURS[row['status']]}]{row['status']}[/]"
-        table.add_row(str(row["id"]), status_, row["plan"], escape(row["name"]))
+        plan = _plan(row["plan"], row["wanted_plan"])
+        table.add_row(str(row["id"]), status_, escape(plan), escape(row["name"]))
     out.print(table)
+
+
+def _plan(plan: str, wanted: str) -> str:
+    """The plan that a client has, and the one that it is to have when that is another."""
+    return plan if plan == wanted else f"{plan} (wanted: {wanted})"
 
 
 @app.command("show")
@@ -111,21 +121,25 @@ def show(client_id: ClientId, as_json: Json = False) -> None:
             attempts = await installation.control.fetch_all(RUNS["list_attempts"], run_id=run.id)
             print_json(document | {"attempts": [attempt_document(row) for row in attempts]})
             return
+        async with installation.control.connection() as connection:
+            first = await find_first_run(connection, client.id)
         colour = _COLOURS[client.status]
         out.print(f"[bold]{escape(client.name)}[/]  [{colour}]{client.status}[/]")
         table = Table.grid(padding=(0, 2))
         for title, value in (
             ("Id", str(client.id)),
-            ("Plan", client.plan),
+            ("Plan", _plan(client.plan, client.wanted_plan)),
             ("Admin", client.admin_email),
             ("Database", f"{client.database_name} on {client.server_name} ({client.provider})"),
             ("Blueprint", client.blueprint),
             ("Registered", f"{client.created_at:%Y-%m-%d %H:%M:%S} UTC"),
-            ("Ready after", duration(run.duration_ms) if client.status == "ready" else "–"),
+            ("Ready after", duration(first.duration_ms) if client.status == "ready" else "–"),
         ):
             table.add_row(f"[dim]{title}[/]", escape(value))
         out.print(table)
         out.print()
+        if run.id != first.id:
+            out.print(f"[bold]{WORKFLOWS[run.kind].title}[/], {run.status}")
         async with installation.control.connection() as connection:
             out.print(steps_table(run, await list_steps(connection, run.id)))
 
@@ -276,14 +290,20 @@ def retry(
     ] = 600.0,
     as_json: Json = False,
 ) -> None:
-    """Have a failed client go on where it stopped."""
+    """Have a failed client, or a failed change of one, go on where it stopped."""
 
     async def work(installation: Installation) -> int:
         found = await find_client_id(installation, client_id)
         run = await installation.registrar.retry(found, requested_by="cli")
         if not no_wait:
             await watch(installation, run.id, timeout_seconds=timeout)
+        if run.kind == CHANGE_PLAN.kind:
+            code = await report_plan_change(installation, found, {}, as_json=as_json)
+            return 0 if no_wait else code
         accepted = Accepted(found, run.id, created=True)
         return await report(installation, accepted, as_json=as_json, waited=not no_wait)
 
     run_with_installation(work, as_json=as_json)
+
+
+app.command("change-plan")(change_plan_command)

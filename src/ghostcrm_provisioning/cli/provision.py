@@ -88,7 +88,7 @@ def provision(
             # At once: whatever interrupts the watching, it is not shown a second time.
             print_temporary_password(form.admin_email, accepted)
         if no_wait:
-            await _say_who_works(installation)
+            await say_who_works(installation)
         else:
             try:
                 await watch(installation, accepted.run_id, timeout_seconds=timeout)
@@ -171,11 +171,10 @@ def _print_outcome(client: Client, run: Run, accepted: Accepted) -> None:
     out.print(f"[dim]Next: {program()} clients {verb} {client.id}[/]")
 
 
-async def _say_who_works(installation: Installation) -> None:
+async def say_who_works(installation: Installation) -> None:
+    """When nobody does: a command that does not wait must not leave that impression."""
     row = await installation.control.fetch_one(
         RUNS["count_alive_workers"], lease_seconds=installation.settings.lease_seconds
     )
     if not row or not row["any_kind"]:
-        say(
-            "[yellow]No workers are running.[/] Nothing will be provisioned until one starts: ghostcrm up"
-        )
+        say("[yellow]No workers are running.[/] Nothing will be done until one starts: ghostcrm up")

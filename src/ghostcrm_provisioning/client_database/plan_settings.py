@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 
 from ghostcrm_provisioning.client_database.blueprint import Plan
+from ghostcrm_provisioning.client_database.plan_usage import Usage, compare_usage
 from ghostcrm_provisioning.client_database.roles import OWNER_ROLE
+from ghostcrm_provisioning.errors import PlanDoesNotFit
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.observation import Observation
 
@@ -29,6 +32,10 @@ async def observe_plan(
             return Observation(False, f"the settings do not name {company_name}")
     if not kept["plan"]:
         return Observation(True, "the blueprint keeps no plan")
+    return await _observe_plan_row(connection, name, plan)
+
+
+async def _observe_plan_row(connection: Connection, name: str, plan: Plan) -> Observation:
     row = await (
         await connection.execute(PLAN_SETTINGS["observe_plan"], _row_of(name, plan))
     ).fetchone()
@@ -48,6 +55,70 @@ async def apply_plan(connection: Connection, name: str, plan: Plan, *, company_n
             await connection.execute(PLAN_SETTINGS["apply_plan"], _row_of(name, plan))
         if kept["settings"]:
             await connection.execute(PLAN_SETTINGS["name_company"], {"company_name": company_name})
+
+
+async def list_features_now(connection: Connection) -> tuple[str, ...] | None:
+    """The features of the plan that is applied; None where the blueprint keeps no plan."""
+    if not (await _what_is_kept(connection))["plan"]:
+        return None
+    row = await (await connection.execute(PLAN_SETTINGS["features_now"])).fetchone()
+    return () if row is None else tuple(row["features"])
+
+
+async def observe_changed_plan(connection: Connection, name: str, plan: Plan) -> Observation:
+    """Whether the plan of a client that is in use is this one, seen at a moment at which nobody was
+    writing it."""
+    if not (await _what_is_kept(connection))["plan"]:
+        return Observation(True, "the blueprint keeps no plan")
+    async with connection.transaction():
+        await connection.execute(PLAN_SETTINGS["bound_transaction"])
+        await connection.execute(PLAN_SETTINGS["wait_for_writers"])
+        return await _observe_plan_row(connection, name, plan)
+
+
+async def change_plan(
+    connection: Connection,
+    name: str,
+    plan: Plan,
+    *,
+    allow_over_limit: bool,
+    still_ours: Callable[[], Awaitable[None]],
+) -> None:
+    """Write another plan over the one of a client that is in use, in one transaction.
+
+    Args:
+        connection: has the owner's rights and no others: the client's schema may have triggers.
+        still_ours: raises when this change is not wanted any more. It is asked while nobody else can
+            write the plan, so that one who was overtaken never has the last word.
+
+    Raises:
+        PlanDoesNotFit: something is over a limit that becomes lower, and that was not allowed;
+            nothing was changed.
+    """
+    if not (await _what_is_kept(connection))["plan"]:
+        return
+    async with connection.transaction():
+        await connection.execute(PLAN_SETTINGS["bound_transaction"])
+        await connection.execute(PLAN_SETTINGS["lock_plan"])
+        await still_ours()
+        if not allow_over_limit:
+            refuse_what_does_not_fit(await compare_usage(connection, plan) or (), name)
+        await connection.execute(PLAN_SETTINGS["apply_plan"], _row_of(name, plan))
+
+
+def refuse_what_does_not_fit(usages: tuple[Usage, ...], name: str) -> None:
+    """Raises PlanDoesNotFit, saying what is over and by how much."""
+    over = [usage for usage in usages if usage.is_in_the_way]
+    if over:
+        each = ", ".join(
+            f"{usage.resource} by {usage.over_by} ({usage.used} of {usage.allowed_then})"
+            for usage in over
+        )
+        refused = PlanDoesNotFit(
+            f"What is used does not fit into the plan {name}; over its limits: {each}."
+        )
+        refused.details.update({usage.resource: usage.over_by for usage in over})
+        raise refused
 
 
 async def _what_is_kept(connection: Connection) -> dict[str, bool]:

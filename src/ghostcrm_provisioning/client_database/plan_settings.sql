@@ -12,6 +12,23 @@ select plan = %(plan)s and title = %(title)s and priority = %(priority)s
        plan
 from public.client_plan
 
+-- name: features_now
+select features from public.client_plan
+
+-- name: bound_transaction
+-- Somebody inside the client database must not keep us waiting for ever, and a process of ours that
+-- is frozen must not keep its successor waiting.
+select set_config('lock_timeout', '30s', true), set_config('statement_timeout', '60s', true),
+       set_config('idle_in_transaction_session_timeout', '10s', true)
+
+-- name: lock_plan
+-- Whoever writes the plan does it alone; those who read it, to keep a limit, are not held up.
+lock table public.client_plan in share row exclusive mode
+
+-- name: wait_for_writers
+-- Granted when nobody is writing the plan.
+lock table public.client_plan in share mode
+
 -- name: apply_plan
 insert into public.client_plan
     (plan, title, priority, max_users, max_contacts, max_storage_bytes, features)

@@ -79,15 +79,16 @@ class LoginRole:
 # The login that a client's application uses.
 APPLICATION = "app"
 
+# The login that owns the schema: what it may not do, nobody can have done in its name.
+OWNER = "owner"
+
 LOGIN_ROLES = (
     LoginRole(APPLICATION, ("authenticated", "anon"), None, "the application; bound by RLS", 20),
     LoginRole("service", ("service_role",), "service_role", "trusted jobs; bypasses RLS", 10),
     LoginRole(
         "auth", ("supabase_auth_admin",), "supabase_auth_admin", "Supabase Auth (GoTrue)", 10
     ),
-    LoginRole(
-        "owner", (OWNER_ROLE,), OWNER_ROLE, "owns the schema; migrations, the Supabase CLI", 5
-    ),
+    LoginRole(OWNER, (OWNER_ROLE,), OWNER_ROLE, "owns the schema; migrations, the Supabase CLI", 5),
 )
 
 

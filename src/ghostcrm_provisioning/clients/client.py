@@ -21,6 +21,7 @@ class Client:
     id: UUID
     name: str
     plan: str
+    wanted_plan: str
     blueprint: str
     status: str
     wanted_status: str

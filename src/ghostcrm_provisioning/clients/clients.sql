@@ -17,9 +17,10 @@ limit 1
 
 -- name: insert_client
 -- Nothing is returned when the same client, or the same key, is there already.
-insert into clients (id, name, plan, blueprint, idempotency_key, registration_digest, registered_by)
-values (%(id)s, %(name)s, %(plan)s, %(blueprint)s, %(idempotency_key)s, %(registration_digest)s,
-        %(registered_by)s)
+insert into clients (id, name, plan, wanted_plan, blueprint, idempotency_key, registration_digest,
+                     registered_by)
+values (%(id)s, %(name)s, %(plan)s, %(plan)s, %(blueprint)s, %(idempotency_key)s,
+        %(registration_digest)s, %(registered_by)s)
 on conflict do nothing
 returning id
 
@@ -40,7 +41,7 @@ insert into client_databases (id, client_id, server_id, name, credentials_sealed
 values (%(id)s, %(client_id)s, %(server_id)s, %(name)s, %(credentials_sealed)s)
 
 -- name: find_client
-select c.id, c.name, c.plan, c.blueprint, c.status::text, c.wanted_status::text, c.created_at,
+select c.id, c.name, c.plan, c.wanted_plan, c.blueprint, c.status::text, c.wanted_status::text, c.created_at,
        c.ready_at, c.updated_at,
        a.user_id as admin_user_id, a.email as admin_email,
        a.must_change_password as admin_must_change_password,
@@ -53,6 +54,10 @@ join client_databases d on d.client_id = c.id
 join servers s on s.id = d.server_id
 where c.id = %(client_id)s
 
+-- name: lock_client
+-- Whoever asks for something to be done for a client takes turns with others who do.
+select from clients where id = %(client_id)s for no key update
+
 -- name: find_secrets
 -- What is sealed for a client. Read only by what is about to use it.
 select a.password_hash_sealed, d.credentials_sealed, s.connection_sealed
@@ -63,7 +68,7 @@ where a.client_id = %(client_id)s
 
 -- name: list_clients
 -- Newest first; keyset paging by (created_at, id).
-select c.id, c.name, c.plan, c.status::text, c.created_at, c.ready_at,
+select c.id, c.name, c.plan, c.wanted_plan, c.status::text, c.created_at, c.ready_at,
        a.email as admin_email, d.name as database_name, s.name as server_name, s.provider
 from clients c
 join client_admins a on a.client_id = c.id
@@ -80,13 +85,17 @@ limit %(limit)s
 select id from clients where id::text like %(prefix)s || '%%' order by id limit 2
 
 -- name: mark_provisioning
+-- What is done for a client that is ready leaves it ready.
 update clients c set status = 'provisioning', updated_at = clock_timestamp()
 from runs r
-where r.id = %(run_id)s and r.status in ('queued', 'running') and c.id = r.client_id
-  and c.status in ('registered', 'failed')
+where r.id = %(run_id)s and r.kind = 'provision_client' and r.status in ('queued', 'running')
+  and c.id = r.client_id and c.status in ('registered', 'failed')
 
 -- name: mark_failed
-update clients set status = 'failed', updated_at = clock_timestamp() where id = %(client_id)s
+-- Only the failure of the run that brings a client into being is the client's own.
+update clients c set status = 'failed', updated_at = clock_timestamp()
+from runs r
+where r.id = %(run_id)s and r.kind = 'provision_client' and c.id = r.client_id
 
 -- name: mark_database_present
 -- What was seen in the database itself.

@@ -43,6 +43,7 @@ def client_document(client: Client, run: Run, steps: list[RunStep]) -> dict[str,
         "id": str(client.id),
         "name": client.name,
         "plan": client.plan,
+        "wantedPlan": client.wanted_plan,
         "status": client.status,
         "database": {
             "id": str(client.database_id),
@@ -60,6 +61,7 @@ def client_document(client: Client, run: Run, steps: list[RunStep]) -> dict[str,
         "steps": [step_document(step) for step in steps],
         "blueprint": client.blueprint,
         "runId": str(run.id),
+        "kind": run.kind,
         "createdAt": instant(client.created_at),
         "readyAt": instant(client.ready_at),
     }
@@ -87,6 +89,7 @@ def client_row_document(row: dict[str, Any]) -> dict[str, Any]:
         "id": str(row["id"]),
         "name": row["name"],
         "plan": row["plan"],
+        "wantedPlan": row["wanted_plan"],
         "status": row["status"],
         "adminEmail": row["admin_email"],
         "database": {

@@ -105,6 +105,24 @@ async def find_latest_run(connection: Connection, client_id: UUID) -> Run:
     return await find_run(connection, row["id"])
 
 
+async def find_first_run(connection: Connection, client_id: UUID) -> Run:
+    """The run that a client's registration began."""
+    row = await (
+        await connection.execute(RUNS["first_run_of_client"], {"client_id": client_id})
+    ).fetchone()
+    if row is None:
+        raise NotFound(f"The client {client_id} has no run.")
+    return await find_run(connection, row["id"])
+
+
+async def find_unfinished_run(connection: Connection, client_id: UUID) -> Run | None:
+    """The run that is under way for a client; there is never more than one."""
+    row = await (
+        await connection.execute(RUNS["unfinished_run_of_client"], {"client_id": client_id})
+    ).fetchone()
+    return None if row is None else await find_run(connection, row["id"])
+
+
 async def list_steps(connection: Connection, run_id: UUID) -> list[RunStep]:
     rows = await (await connection.execute(RUNS["list_steps"], {"run_id": run_id})).fetchall()
     return [RunStep.from_row(row) for row in rows]
@@ -187,6 +205,19 @@ class HeldRun:
                 raise Superseded(f"The run {self.run.id} was taken over by another worker.")
             yield connection
 
+    async def check(self) -> None:
+        """See that the run is still ours, right before writing outside of the control database.
+
+        Raises:
+            Superseded: another worker has taken it up since, or it has ended.
+        """
+        async with self.connection() as connection:
+            held = await connection.execute(
+                RUNS["is_held"], {"run_id": self.run.id, "fence": self.run.fence}
+            )
+            if await held.fetchone() is None:
+                raise Superseded(f"The run {self.run.id} was taken over by another worker.")
+
     async def start_step(
         self, position: int, *, finished: tuple[int, str] | None = None
     ) -> tuple[int, datetime]:
@@ -268,7 +299,7 @@ class HeldRun:
                     {"run_id": self.run.id, "position": position, "error": record},
                 )
             await connection.execute(RUNS["fail_run"], {"run_id": self.run.id, "error": record})
-            await connection.execute(CLIENTS["mark_failed"], {"client_id": self.run.client_id})
+            await connection.execute(CLIENTS["mark_failed"], {"run_id": self.run.id})
             yield connection
 
     async def _finish(self, connection: Connection, position: int, observation: str) -> None:

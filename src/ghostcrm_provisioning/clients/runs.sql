@@ -16,6 +16,14 @@ where r.id = %(run_id)s
 -- name: latest_run_of_client
 select id from runs where client_id = %(client_id)s order by created_at desc, id desc limit 1
 
+-- name: first_run_of_client
+-- The one that brings it into being.
+select id from runs where client_id = %(client_id)s order by created_at, id limit 1
+
+-- name: unfinished_run_of_client
+select id from runs
+where client_id = %(client_id)s and status in ('queued', 'running', 'waiting')
+
 -- name: list_steps
 select position, name, status::text, attempt, started_at, finished_at, observation, error
 from steps
@@ -55,6 +63,10 @@ returning r.id, r.client_id, r.kind::text, r.status::text, r.priority, r.fence, 
 -- name: hold
 -- Keeps the run's row locked for this transaction; nothing is returned to a superseded worker.
 select id from runs where id = %(run_id)s and fence = %(fence)s and status = 'running' for update
+
+-- name: is_held
+-- As hold, for one who is about to write elsewhere and not here.
+select from runs where id = %(run_id)s and fence = %(fence)s and status = 'running'
 
 -- name: start_step
 update steps

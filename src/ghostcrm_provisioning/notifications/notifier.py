@@ -12,6 +12,7 @@ from uuid import UUID
 import apprise
 
 from ghostcrm_provisioning.clients.client import Client
+from ghostcrm_provisioning.clients.run import Run
 from ghostcrm_provisioning.control_database.database import Connection, ControlDatabase
 from ghostcrm_provisioning.errors import GhostcrmError, InvalidSetting
 from ghostcrm_provisioning.named_sql import NamedSql
@@ -45,19 +46,26 @@ class Notifier:
                     "Apprise knows."
                 )
 
-    async def client_failed(
-        self, connection: Connection, client: Client, run_id: UUID, error: GhostcrmError
+    async def run_failed(
+        self, connection: Connection, client: Client, run: Run, error: GhostcrmError
     ) -> None:
-        """Record that a client could not be made ready, within the caller's transaction."""
+        """Record that a client could not be made ready, or not be changed, within the caller's
+        transaction."""
+        is_the_first = run.kind == "provision_client"
         await self._record(
             connection,
             client_id=client.id,
-            run_id=run_id,
-            severity="critical",
-            subject=f"{client.name} could not be provisioned",
+            run_id=run.id,
+            severity="critical" if is_the_first else "warning",
+            subject=(
+                f"{client.name} could not be provisioned"
+                if is_the_first
+                else f"The plan of {client.name} could not be changed to {client.wanted_plan}"
+            ),
             body=(
                 f"{error.message}\n\nWhat to do: {error.next_step}\n"
-                f"Details: ghostcrm clients explain {client.id}"
+                + ("" if is_the_first else "The client stays ready and in use.\n")
+                + f"Details: ghostcrm clients explain {client.id}"
             ),
         )
 

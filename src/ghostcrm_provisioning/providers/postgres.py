@@ -116,6 +116,26 @@ class PostgresProvider:
             async with self._borrowed() as connection:
                 await connection.execute(_let_log_in(sql.Identifier(role), verifier))
 
+    async def connection_limit(self, name: str, key: str) -> int | None:
+        with translating(self._where):
+            async with self._borrowed() as connection:
+                row = await (
+                    await connection.execute(
+                        POSTGRES["connection_limit"], {"login": login_name(name, key)}
+                    )
+                ).fetchone()
+        return None if row is None else int(row["rolconnlimit"])
+
+    async def limit_connections(self, name: str, login: Login) -> None:
+        with translating(self._where):
+            async with self._borrowed() as connection:
+                await connection.execute(
+                    sql.SQL("alter role {} connection limit {}").format(
+                        sql.Identifier(login_name(name, login.key)),
+                        sql.Literal(login.connection_limit),
+                    )
+                )
+
     async def prepare_template(self, installation_id: UUID, template: Template) -> str:
         """Build the template ahead of the first client; returns its database's name."""
         with translating(self._where):

@@ -26,6 +26,9 @@ select r.rolname, r.rolconnlimit, r.rolcanlogin,
 from pg_roles r
 where r.rolname = any(%(names)s)
 
+-- name: connection_limit
+select rolconnlimit from pg_roles where rolname = %(login)s
+
 -- name: lock_template
 -- Held by the session: if the builder dies, the next one gets it.
 select pg_advisory_lock(hashtextextended(%(name)s, 0))

@@ -73,6 +73,15 @@ class Provider(Protocol):
     async def enable_login(self, name: str, login: Login) -> None:
         """Let ``login`` log in to the database ``name`` with its password, from now on."""
 
+    async def connection_limit(self, name: str, key: str) -> int | None:
+        """How many connections the login ``key`` of the database ``name`` may have at the same time,
+        as it was seen now; -1 is any number, None is that there is no such login."""
+
+    async def limit_connections(self, name: str, login: Login) -> None:
+        """Let ``login`` have ``login.connection_limit`` connections to the database ``name`` from now
+        on. Nothing else about the login changes. Connections that are open stay open, also when they
+        are more than that; new ones are refused until they are fewer."""
+
     def administer(self, name: str) -> AbstractAsyncContextManager[Connection]:
         """A connection to the database ``name`` as its administrator, in autocommit mode."""
 

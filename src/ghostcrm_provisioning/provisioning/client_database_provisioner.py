@@ -23,7 +23,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client
-from ghostcrm_provisioning.clients.run import HeldRun, RunStep, list_steps
+from ghostcrm_provisioning.clients.run import HeldRun, Run, RunStep, list_steps
 from ghostcrm_provisioning.control_database.database import Connection, ControlDatabase
 from ghostcrm_provisioning.errors import (
     DatabaseBusy,
@@ -34,6 +34,7 @@ from ghostcrm_provisioning.errors import (
 )
 from ghostcrm_provisioning.postgres_errors import translated
 from ghostcrm_provisioning.providers.provider import Provider
+from ghostcrm_provisioning.provisioning.change_plan import CHANGE_PLAN
 from ghostcrm_provisioning.provisioning.provision_client import PROVISION_CLIENT
 from ghostcrm_provisioning.provisioning.retry import RetryPolicy
 from ghostcrm_provisioning.provisioning.work import Work, gather_work
@@ -41,7 +42,7 @@ from ghostcrm_provisioning.provisioning.workflow import Step, Workflow
 from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.sealing import Sealer
 
-WORKFLOWS = {workflow.kind: workflow for workflow in (PROVISION_CLIENT,)}
+WORKFLOWS = {workflow.kind: workflow for workflow in (PROVISION_CLIENT, CHANGE_PLAN)}
 
 
 class Providers(Protocol):
@@ -51,7 +52,7 @@ class Providers(Protocol):
 
 
 # Told of a failure inside the transaction that records it.
-OnFailure = Callable[[Connection, Client, UUID, GhostcrmError], Awaitable[None]]
+OnFailure = Callable[[Connection, Client, Run, GhostcrmError], Awaitable[None]]
 
 
 class ClientDatabaseProvisioner:
@@ -200,12 +201,12 @@ class ClientDatabaseProvisioner:
             )
             return decision.wait_seconds
         async with held.failing(at.position if at else None, error) as connection:
-            await self._on_failure(connection, client, held.run.id, error)
+            await self._on_failure(connection, client, held.run, error)
             await connection.execute(
                 CLIENTS["record_audit"],
                 {
                     "actor": "worker",
-                    "action": "client.failed",
+                    "action": WORKFLOWS[held.run.kind].failure,
                     "client_id": client.id,
                     "details": Jsonb({"code": error.code, "step": at.name if at else None}),
                 },

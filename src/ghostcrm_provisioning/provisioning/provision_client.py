@@ -102,7 +102,7 @@ async def create_admin(work: Work) -> None:
 async def plan_is_applied(work: Work) -> Observation:
     return await observe_plan(
         await work.client_database(),
-        work.client.plan,
+        work.client.wanted_plan,
         work.plan,
         company_name=work.client.name,
     )
@@ -111,7 +111,7 @@ async def plan_is_applied(work: Work) -> Observation:
 async def apply_plan_settings(work: Work) -> None:
     await apply_plan(
         await work.client_database(),
-        work.client.plan,
+        work.client.wanted_plan,
         work.plan,
         company_name=work.client.name,
     )
@@ -159,6 +159,7 @@ async def hand_over(work: Work) -> None:
 PROVISION_CLIENT = Workflow(
     kind="provision_client",
     title="Provision client",
+    failure="client.failed",
     steps=(
         Step("acquire_database", "Acquire database", database_is_acquired, acquire_database),
         Step("install_blueprint", "Install blueprint", blueprint_is_installed, install),

@@ -15,7 +15,7 @@ from ghostcrm_provisioning.client_database.install import (
     platform_fingerprint,
 )
 from ghostcrm_provisioning.client_database.isolation.proof import prove_template
-from ghostcrm_provisioning.client_database.roles import APPLICATION, LOGIN_ROLES
+from ghostcrm_provisioning.client_database.roles import APPLICATION, LOGIN_ROLES, OWNER
 from ghostcrm_provisioning.clients.client import CLIENTS, Client, names_of_seals
 from ghostcrm_provisioning.clients.credentials import Credentials
 from ghostcrm_provisioning.clients.run import HeldRun
@@ -39,6 +39,7 @@ class Work:
     plan: Plan
     provider: Provider
     request: DatabaseRequest
+    owner: Login
     password_hash: str | None = field(repr=False)
     _resources: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
     _connecting: dict[str, asyncio.Task[Connection]] = field(default_factory=dict, repr=False)
@@ -57,6 +58,16 @@ class Work:
         """A connection to the client database with its application's own login, kept as well."""
         return await self._connect(APPLICATION)
 
+    async def as_owner(self) -> Connection:
+        """A connection to the client database with the login of its schema's owner, kept as well.
+
+        For a database that was handed over: its owner may have put triggers and functions into it,
+        and what these do, they must not do with our administrator's rights (not even ``set role``
+        keeps them from that). Enables the login."""
+        if OWNER not in self._connecting:
+            await self.provider.enable_login(self.request.name, self.owner)
+        return await self._connect(OWNER)
+
     async def close(self) -> None:
         await asyncio.gather(*self._connecting.values(), return_exceptions=True)
         await self._resources.aclose()
@@ -64,7 +75,8 @@ class Work:
     def _connect(self, login_key: str) -> asyncio.Task[Connection]:
         if login_key not in self._connecting:
             name = self.request.name
-            login = next((each for each in self.request.logins if each.key == login_key), None)
+            logins = {each.key: each for each in (*self.request.logins, self.owner)}
+            login = logins.get(login_key)
             connection = (
                 self.provider.administer(name)
                 if login is None
@@ -136,7 +148,7 @@ async def gather_work(
     """Everything that the steps of a run need."""
     async with held.connection() as control:
         credentials, password_hash = await open_secrets(control, sealer, client)
-    plan = blueprint.plan(client.plan)
+    plan = blueprint.plan(client.wanted_plan)
     return Work(
         held=held,
         client=client,
@@ -150,5 +162,6 @@ async def gather_work(
             template=template_of(blueprint),
             logins=logins_of(credentials, plan),
         ),
+        owner=Login(OWNER, credentials.passwords[OWNER]),
         password_hash=password_hash,
     )

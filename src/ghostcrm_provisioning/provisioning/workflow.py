@@ -26,10 +26,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Workflow:
-    """Steps in their order; ``kind`` is what a run of it is called."""
+    """Steps in their order; ``kind`` is what a run of it is called, and ``failure`` what the audit
+    log says when one has failed."""
 
     kind: str
     title: str
+    failure: str
     steps: tuple[Step, ...]
 
     @property
