@@ -353,6 +353,67 @@ async def test_a_login_acts_as_what_it_is_for_and_keeps_its_limit(
         assert not await _can_log_in(provider, request.name, login), "one connection is its limit"
 
 
+async def test_a_changed_limit_holds_from_the_next_connection_on(
+    world: OnPostgres, provider: Provider
+) -> None:
+    login = Login("app", "its own password", ("authenticated", "anon"), "authenticated", 1)
+    request = world.request(login, Login("owner"))
+    await provider.create(request)
+    assert await provider.connection_limit(request.name, "app") == 1
+    async with provider.log_in(request.name, login):
+        assert not await _can_log_in(provider, request.name, login)
+        await provider.limit_connections(request.name, replace(login, connection_limit=2))
+        assert await provider.connection_limit(request.name, "app") == 2
+        async with provider.log_in(request.name, login) as second:
+            await provider.limit_connections(request.name, login)
+            await second.execute("select 1")  # what is open stays open
+            assert not await _can_log_in(provider, request.name, login)
+    await provider.limit_connections(request.name, login)
+    assert await _can_log_in(provider, request.name, login)
+
+
+async def test_limiting_connections_changes_nothing_else(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    other = world.another(request)
+    await provider.create(request)
+    await provider.create(other)
+    app, owner = request.logins
+    of_other = world.state(other)
+    before = world.state(request)
+    for login in (app, owner):
+        await provider.limit_connections(request.name, replace(login, connection_limit=3))
+    for login in (app, owner):
+        await provider.limit_connections(request.name, login)
+    assert world.state(request) == before, "not its password, and a closed login stays closed"
+    assert world.state(other) == of_other
+    assert (await provider.observe(request)).holds
+
+
+async def test_the_limit_of_a_login_that_is_not_there(
+    world: OnPostgres, provider: Provider
+) -> None:
+    name = f"ghostcrm_{uuid4().hex}"
+    assert await provider.connection_limit(name, "app") is None
+    with pytest.raises(PermanentFailure):
+        await provider.limit_connections(name, Login("app", connection_limit=1))
+    assert world.ask("select from pg_roles where rolname like %s", f"{name}%") == []
+
+
+async def test_logins_can_be_enabled_and_limited_by_many_at_once(world: OnPostgres) -> None:
+    request = world.request()
+    await (await world.provider()).create(request)
+    providers = [await world.provider() for _ in range(8)]
+    owner = Login("owner", "now it has one", connection_limit=5)
+    await asyncio.gather(
+        *(each.enable_login(request.name, owner) for each in providers),
+        *(each.limit_connections(request.name, owner) for each in providers),
+    )
+    assert await providers[0].connection_limit(request.name, "owner") == 5
+    assert await _can_log_in(providers[0], request.name, owner)
+
+
 # --- passwords ------------------------------------------------------------------------------------
 
 

@@ -113,7 +113,7 @@ class PostgresProvider:
         role = login_name(name, login.key)
         verifier = await asyncio.to_thread(make_scram_verifier, login.password)
         with translating(self._where):
-            async with self._borrowed() as connection:
+            async with self._changing_logins(name) as connection:
                 await connection.execute(_let_log_in(sql.Identifier(role), verifier))
 
     async def connection_limit(self, name: str, key: str) -> int | None:
@@ -128,7 +128,7 @@ class PostgresProvider:
 
     async def limit_connections(self, name: str, login: Login) -> None:
         with translating(self._where):
-            async with self._borrowed() as connection:
+            async with self._changing_logins(name) as connection:
                 await connection.execute(
                     sql.SQL("alter role {} connection limit {}").format(
                         sql.Identifier(login_name(name, login.key)),
@@ -312,11 +312,7 @@ class PostgresProvider:
             for login in request.logins
             if login.password is not None
         }
-        async with self._borrowed() as connection, connection.transaction():
-            # Two workers on the same database take turns here; elsewhere they do not meet.
-            await connection.execute(
-                "select pg_advisory_xact_lock(hashtextextended(%s, 0))", (request.name,)
-            )
+        async with self._changing_logins(request.name) as connection:
             rows = await (
                 await connection.execute(POSTGRES["observe_logins"], {"names": names})
             ).fetchall()
@@ -325,6 +321,16 @@ class PostgresProvider:
                 for login in request.logins:
                     verifier = verifiers.get(login.key)
                     await self._ensure_login(connection, request.name, login, verifier, existing)
+
+    @asynccontextmanager
+    async def _changing_logins(self, name: str) -> AsyncIterator[Connection]:
+        """A transaction in which nobody else changes the logins of that database: whoever works on
+        the same database takes turns here; elsewhere they do not meet."""
+        async with self._borrowed() as connection, connection.transaction():
+            await connection.execute(
+                "select pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,)
+            )
+            yield connection
 
     async def _ensure_login(
         self,
