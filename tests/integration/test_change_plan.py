@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -436,31 +438,31 @@ async def after_the_record(held: HeldRun, work: Work) -> None:
     await CHANGE_PLAN.steps[2].make(work)
 
 
-@pytest.mark.parametrize(
-    "dies",
-    [
-        at_once,
-        after_the_plan_was_written,
-        before_the_connections,
-        after_the_connections_were_limited,
-        before_the_record,
-        after_the_record,
-    ],
-    ids=lambda dies: dies.__name__,
+INSTANTS: tuple[Dies, ...] = (
+    at_once,
+    after_the_plan_was_written,
+    before_the_connections,
+    after_the_connections_were_limited,
+    before_the_record,
+    after_the_record,
 )
-async def test_wherever_a_worker_dies_another_one_goes_on(in_use: InUse, dies: Dies) -> None:
+
+
+async def test_wherever_a_worker_dies_another_one_goes_on(in_use: InUse) -> None:
     in_use.add_contacts(3)
-    run_id = await in_use.begin("small")
-    async with taken_up(in_use, run_id) as (held, work):
-        await dies(held, work)
-    assert (await in_use.client()).status == "ready"
-    assert (await in_use.carry_out(run_id))["status"] == "succeeded"
-    assert in_use.reality() == ("small", 2, 3)
-    assert await in_use.says() == ("ready", "small", "small")
+    for number, dies in enumerate(INSTANTS):
+        plan, connections = (("small", 2), ("large", 4))[number % 2]
+        run_id = await in_use.begin(plan)
+        async with taken_up(in_use, run_id) as (held, work):
+            await dies(held, work)
+        assert (await in_use.client()).status == "ready", dies.__name__
+        assert (await in_use.carry_out(run_id))["status"] == "succeeded", dies.__name__
+        assert in_use.reality() == (plan, connections, 3), dies.__name__
+        assert await in_use.says() == ("ready", plan, plan), dies.__name__
     changed = await in_use.installation.control.fetch_all(
         "select from audit_log where action = 'client.plan_changed'"
     )
-    assert len(changed) == 1, "recorded once"
+    assert len(changed) == len(INSTANTS), "each was recorded once"
 
 
 async def test_a_worker_that_is_killed_in_the_middle_is_replaced(
@@ -627,3 +629,32 @@ async def test_what_the_owner_has_put_into_the_schema_gets_no_more_rights_than_t
     assert len(rows) >= 4
     assert {row["who"] for row in rows} == {f"{in_use.registered.database}_owner"}
     assert made == []
+
+
+# --- clients from before there were changes of plan ---------------------------------------------------
+
+
+async def test_an_older_control_database_is_upgraded_with_the_plans_that_clients_have(
+    control_url: str, opened: OpenInstallation
+) -> None:
+    first = "001_initial.sql"
+    text = files("ghostcrm_provisioning.control_database").joinpath("sql", first).read_text()
+    with psycopg.connect(control_url, autocommit=True) as connection:
+        connection.execute("create schema ghostcrm")
+        connection.execute("set search_path = ghostcrm")
+        connection.execute(text.encode())
+        connection.execute(
+            "create table schema_migrations (name text primary key, checksum text not null,"
+            " applied_at timestamptz not null default now())"
+        )
+        connection.execute(
+            "insert into schema_migrations values (%s, %s)",
+            (first, hashlib.sha256(text.encode()).hexdigest()),
+        )
+        connection.execute(
+            "insert into clients (id, name, plan, blueprint, registration_digest, registered_by)"
+            " values (gen_random_uuid(), 'ACME', 'professional', 'ghostcrm', '', 'test')"
+        )
+    installation = await opened()
+    row = await fetch(installation, "select plan, wanted_plan from clients")
+    assert row == {"plan": "professional", "wanted_plan": "professional"}
