@@ -1,4 +1,4 @@
-"""One real PostgreSQL for the whole test run; a control database of its own for each installation.
+"""One real PostgreSQL for the whole test run; a control database of its own for each test.
 
 ``--postgres wheel`` (the default) uses the binaries that come with us, ``--postgres debian`` the
 newest of Debian's, ``--postgres /folder/with/initdb`` any other. The tests reach it as an ordinary
@@ -7,6 +7,7 @@ login that may create databases and roles and is no superuser, as the product do
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -26,6 +27,11 @@ from ghostcrm_provisioning.embedded import EmbeddedPostgres, RunningPostgres
 from ghostcrm_provisioning.providers.postgres import connection_url
 from ghostcrm_provisioning.settings import Settings, read_settings
 from ghostcrm_provisioning.wiring import Installation, open_installation
+from tests.prepared_control import (
+    PreparedControl,
+    create_database,
+    open_for_the_first_time,
+)
 
 _HOME_VARIABLE = "GHOSTCRM_TEST_POSTGRES_HOME"
 _DEBIAN = Path("/usr/lib/postgresql")
@@ -93,6 +99,7 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Server:
+    """The server, with our login and the shared roles."""
     home = Path(os.environ[_HOME_VARIABLE])
     running = EmbeddedPostgres(
         home,
@@ -108,44 +115,81 @@ def server(request: pytest.FixtureRequest) -> Server:
                     sql.Identifier(ADMIN), sql.Literal(ADMIN_PASSWORD)
                 )
             )
+        asyncio.run(_prepare_roles(server))
     return server
 
 
-@pytest.fixture
-async def control_url(server: Server) -> str:
-    """An empty control database on a prepared server."""
-    name = f"control_{uuid4().hex[:12]}"
-    admin = await psycopg.AsyncConnection.connect(
+async def _prepare_roles(server: Server) -> None:
+    checker = await psycopg.AsyncConnection.connect(
+        server.admin_url("postgres"), autocommit=True, row_factory=dict_row
+    )
+    async with checker:
+        if not await list_missing(checker):
+            return
+    superuser = await psycopg.AsyncConnection.connect(
         server.running.url(), autocommit=True, row_factory=dict_row
     )
-    async with admin:
-        await admin.execute("select pg_advisory_lock(1)")
-        checker = await psycopg.AsyncConnection.connect(
-            server.admin_url("postgres"), autocommit=True, row_factory=dict_row
+    async with superuser:
+        await prepare_server(superuser, admin=ADMIN)
+
+
+@pytest.fixture(scope="session")
+def prepared_control(server: Server, tmp_path_factory: pytest.TempPathFactory) -> PreparedControl:
+    """What the control databases of this process's tests are copied from."""
+    name = f"control_prepared_{uuid4().hex[:12]}"
+    home = tmp_path_factory.mktemp("prepared")
+    with server.superuser() as connection:
+        create_database(connection, name, owner=ADMIN)
+        open_for_the_first_time(server.admin_url(name), home)
+        # What is copied must have no sessions: not even the autovacuum's.
+        connection.execute(
+            sql.SQL("alter database {} allow_connections false").format(sql.Identifier(name))
         )
-        async with checker:
-            if await list_missing(checker):
-                await prepare_server(admin, admin=ADMIN)
-        await admin.execute(
-            sql.SQL("create database {} owner {}").format(
-                sql.Identifier(name), sql.Identifier(ADMIN)
-            )
-        )
-        await admin.execute(
-            sql.SQL("revoke all on database {} from public").format(sql.Identifier(name))
-        )
+    return PreparedControl(name, home / "keys")
+
+
+@pytest.fixture
+def empty_control_url(server: Server) -> str:
+    """An empty database."""
+    return _new_database(server, template="template1")
+
+
+@pytest.fixture
+def control_url(request: pytest.FixtureRequest, server: Server) -> str:
+    """A control database of the test's own: a copy of the prepared one, or, for a test that is marked
+    ``new_installation``, an empty one."""
+    if _is_new(request):
+        return str(request.getfixturevalue("empty_control_url"))
+    prepared: PreparedControl = request.getfixturevalue("prepared_control")
+    return _new_database(server, template=prepared.database)
+
+
+def _new_database(server: Server, *, template: str) -> str:
+    name = f"control_{uuid4().hex[:12]}"
+    with server.superuser() as connection:
+        create_database(connection, name, owner=ADMIN, template=template)
     return server.admin_url(name)
+
+
+def _is_new(request: pytest.FixtureRequest) -> bool:
+    return request.node.get_closest_marker("new_installation") is not None
 
 
 @pytest.fixture
 def environment(
-    control_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    control_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., dict[str, str]]:
     """Sets the settings of an installation of its own, for this process and those it starts."""
+    home = tmp_path / "home"
+    if not _is_new(request):
+        shutil.copytree(request.getfixturevalue("prepared_control").keys, home / "keys")
 
     def set_(**settings: object) -> dict[str, str]:
         variables = {
-            "GHOSTCRM_HOME": str(tmp_path / "home"),
+            "GHOSTCRM_HOME": str(home),
             "GHOSTCRM_DATABASE_URL": control_url,
             "GHOSTCRM_RETRY_FIRST_WAIT_SECONDS": "0.05",
         } | {f"GHOSTCRM_{name.upper()}": str(value) for name, value in settings.items()}
@@ -175,7 +219,7 @@ async def opened(
 
 @pytest.fixture
 async def installation(opened: OpenInstallation) -> Installation:
-    """An installation with an empty control database."""
+    """An installation without clients."""
     return await opened()
 
 

@@ -11,6 +11,8 @@ import subprocess
 import time
 from collections.abc import Callable
 
+import pytest
+
 from ghostcrm_provisioning.wiring import Installation
 from tests.command import COMMAND, ghostcrm, start
 from tests.conftest import OpenInstallation, Server
@@ -57,6 +59,7 @@ async def _wait_until(
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.new_installation
 async def test_fifty_registrations_survive_the_killing_of_a_worker(
     opened: OpenInstallation, environment: Callable[..., dict[str, str]], server: Server
 ) -> None:
@@ -83,6 +86,7 @@ async def test_fifty_registrations_survive_the_killing_of_a_worker(
     await _assert_each_was_made_once(installation, server, clients=50)
 
 
+@pytest.mark.new_installation
 async def test_workers_that_are_killed_again_and_again_lose_nothing(
     opened: OpenInstallation, environment: Callable[..., dict[str, str]], server: Server
 ) -> None:
@@ -187,6 +191,7 @@ async def test_the_same_registration_from_two_processes_at_once_is_one_client(
     assert await _statuses(installation) == {"ready": 1}
 
 
+@pytest.mark.new_installation
 async def test_a_cut_connection_is_only_a_delay(
     opened: OpenInstallation, environment: Callable[..., dict[str, str]], server: Server
 ) -> None:

@@ -145,6 +145,7 @@ def test_a_wrong_database_url_is_not_shown_with_its_password(
     assert "Traceback" not in outcome.stderr
 
 
+@pytest.mark.new_installation
 def test_what_lies_in_the_home_folder_is_readable_by_its_owner_only(
     environment: Callable[..., dict[str, str]],
 ) -> None:

@@ -28,6 +28,7 @@ from tests.integration.waiting import eventually
 Environment = Callable[..., dict[str, str]]
 
 
+@pytest.mark.new_installation
 async def test_eight_processes_that_upgrade_at_once_make_one_schema(
     environment: Environment, processes: Processes, control_url: str
 ) -> None:
@@ -40,6 +41,7 @@ async def test_eight_processes_that_upgrade_at_once_make_one_schema(
         assert connection.execute("select from ghostcrm_queue.jobs").fetchall() == []
 
 
+@pytest.mark.new_installation
 async def test_eight_processes_that_open_a_new_installation_at_once_agree_on_it(
     environment: Environment, processes: Processes, control_url: str
 ) -> None:
@@ -147,6 +149,7 @@ def make_login(server: RunningPostgres, attributes: str) -> str:
 
 
 @pytest.mark.parametrize("attributes", ["", "createdb", "createrole", "createdb createrole"])
+@pytest.mark.new_installation
 async def test_the_sql_that_an_unprepared_server_asks_for_makes_it_work(
     bare_server: RunningPostgres, environment: Environment, small_blueprint: Path, attributes: str
 ) -> None:
@@ -165,6 +168,7 @@ async def test_the_sql_that_an_unprepared_server_asks_for_makes_it_work(
             await eventually(lambda: are_ready(installation, 1), what="a client is ready")
 
 
+@pytest.mark.new_installation
 async def test_a_server_half_prepared_asks_only_for_what_is_missing(
     bare_server: RunningPostgres, environment: Environment
 ) -> None:
@@ -181,6 +185,7 @@ async def test_a_server_half_prepared_asks_only_for_what_is_missing(
         assert (await fetch(installation, "select count(*) as n from servers"))["n"] == 1
 
 
+@pytest.mark.new_installation
 async def test_a_superuser_prepares_the_server_by_itself_also_from_many_processes_at_once(
     bare_server: RunningPostgres, environment: Environment, processes: Processes
 ) -> None:

@@ -233,6 +233,7 @@ async def test_two_workers_on_the_same_run_end_with_one_of_everything(
     assert (row["all"], row["each"]) == (REPETITIONS, REPETITIONS), "ready once each"
 
 
+@pytest.mark.new_installation
 async def test_two_workers_build_a_template_and_a_database_at_once(
     opened: OpenInstallation, server: Server
 ) -> None:

@@ -195,11 +195,11 @@ _PROVIDERS: dict[str, Callable[[Server, str, AsyncExitStack], OnPostgres]] = {
 
 @pytest.fixture(params=sorted(_PROVIDERS))
 async def world(
-    request: pytest.FixtureRequest, server: Server, control_url: str
+    request: pytest.FixtureRequest, server: Server, empty_control_url: str
 ) -> AsyncIterator[OnPostgres]:
     """Where the provider under test makes its databases."""
     async with AsyncExitStack() as resources:
-        world = _PROVIDERS[request.param](server, control_url, resources)
+        world = _PROVIDERS[request.param](server, empty_control_url, resources)
         yield world
         world.end_processes()
 
