@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ghostcrm_provisioning.cli import clients, notifications, postgres, queue
+from ghostcrm_provisioning.cli.check import check
 from ghostcrm_provisioning.cli.demo import demo
 from ghostcrm_provisioning.cli.doctor import doctor
 from ghostcrm_provisioning.cli.provision import provision
@@ -50,6 +51,7 @@ app.add_typer(queue.app, name="queue")
 app.add_typer(notifications.app, name="notifications")
 app.command("worker")(worker)
 app.command("up")(up)
+app.command("check")(check)
 app.command("demo")(demo)
 app.command("doctor")(doctor)
 app.add_typer(postgres.app, name="postgres")

@@ -188,13 +188,21 @@ def _read_declaration(folder: Path) -> _Declaration:
     try:
         return _Declaration.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as problem:
-        raise InvalidBlueprint(f"{path} cannot be read: {problem}.") from None
+        raise InvalidBlueprint(
+            f"{path} cannot be read: {problem}.", file="blueprint.toml", line=_line_named(problem)
+        ) from None
     except ValidationError as invalid:
         first = invalid.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InvalidBlueprint(
-            f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}."
+            f"{path}: {place}: {first['msg'].removeprefix('Value error, ')}.", file="blueprint.toml"
         ) from None
+
+
+def _line_named(problem: Exception) -> int | None:
+    """Python's TOML reader says where in its text only."""
+    found = re.search(r"at line (\d+)", str(problem))
+    return int(found[1]) if found else None
 
 
 def _read_migrations(folder: Path) -> tuple[Migration, ...]:
@@ -208,17 +216,18 @@ def _read_migrations(folder: Path) -> tuple[Migration, ...]:
             raise InvalidBlueprint(
                 f"{entry} is not named like a migration.",
                 next_step="Name it NNN_what_it_does.sql, or NNN_what_it_does/ for a folder.",
+                file=entry.name,
             )
         version = match["version"]
         if (other := migrations.get(int(version))) is not None:
-            raise InvalidBlueprint(f"{entry} has the same number as {other.version}_{other.name}.")
+            raise InvalidBlueprint(
+                f"{entry} has the same number as {other.version}_{other.name}.", file=entry.name
+            )
         scripts = (
-            (Script(entry.relative_to(folder).as_posix(), _read_text(entry)),)
-            if is_script
-            else tuple(_read_scripts(entry, folder))
+            (_read_script(entry, folder),) if is_script else tuple(_read_scripts(entry, folder))
         )
         if not scripts:
-            raise InvalidBlueprint(f"{entry} holds no .sql or .pgsql file.")
+            raise InvalidBlueprint(f"{entry} holds no .sql or .pgsql file.", file=entry.name)
         migrations[int(version)] = Migration(version, match["name"], scripts)
     if not migrations:
         raise InvalidBlueprint(f"{folder} has no migration.")
@@ -228,19 +237,22 @@ def _read_migrations(folder: Path) -> tuple[Migration, ...]:
 
 def _read_scripts(folder: Path, root: Path) -> list[Script]:
     return [
-        Script(path.relative_to(root).as_posix(), _read_text(path))
+        _read_script(path, root)
         for path in sorted(folder.iterdir())
         if path.is_file() and path.suffix in _SCRIPT_SUFFIXES
     ]
 
 
-def _read_text(path: Path) -> str:
+def _read_script(path: Path, root: Path) -> Script:
+    name = path.relative_to(root).as_posix()
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
-        raise InvalidBlueprint(f"{path} cannot be read: {problem}.") from None
+        raise InvalidBlueprint(f"{path} cannot be read: {problem}.", file=name) from None
     if "\0" in text:
         # libpq would send what stands before it and nothing else.
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise InvalidBlueprint(f"{path}, line {line}: there is a NUL character.")
-    return text
+        raise InvalidBlueprint(
+            f"{path}, line {line}: there is a NUL character.", file=name, line=line
+        )
+    return Script(name, text)

@@ -10,13 +10,14 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Protocol
 from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 
-from ghostcrm_provisioning.client_database.blueprint import Blueprint, Script
+from ghostcrm_provisioning.client_database.blueprint import Blueprint, Migration, Script
 from ghostcrm_provisioning.client_database.roles import OWNER_ROLE
 from ghostcrm_provisioning.client_database.sql_statements import Statement, split_statements
 from ghostcrm_provisioning.errors import InvalidBlueprint, MigrationFailed, TransientFailure
@@ -36,6 +37,20 @@ class Installed:
     blueprint: str | None
     fingerprint: str | None
     versions: frozenset[str]
+
+
+class Watcher(Protocol):
+    """Looks on while a blueprint is installed and changes nothing: so `ghostcrm check` learns which
+    statement did what."""
+
+    async def migration_begins(self, connection: Connection, migration: Migration) -> None:
+        """In the migration's transaction, with the owner's rights."""
+
+    def statement_begins(self, script: Script, statement: Statement) -> None:
+        """It is sent next."""
+
+    async def statement_ended(self, connection: Connection) -> None:
+        """It went well; its transaction is still open."""
 
 
 async def observe_installation(connection: Connection) -> Installed | None:
@@ -95,7 +110,9 @@ async def install_platform(connection: Connection) -> None:
         await connection.execute(stamp)
 
 
-async def install_blueprint(connection: Connection, blueprint: Blueprint) -> list[str]:
+async def install_blueprint(
+    connection: Connection, blueprint: Blueprint, *, watcher: Watcher | None = None
+) -> list[str]:
     """Apply the migrations that are missing, then the seeds; returns the versions applied now.
 
     Raises:
@@ -115,9 +132,11 @@ async def install_blueprint(connection: Connection, blueprint: Blueprint) -> lis
             continue
         async with connection.transaction():
             statements: list[str] = []
-            await _become_owner(connection)
+            await become_owner(connection)
+            if watcher is not None:
+                await watcher.migration_begins(connection, migration)
             for script in migration.scripts:
-                statements += await _run_as_owner(connection, script)
+                statements += await run_as_owner(connection, script, watcher)
             await connection.execute("reset role")
             await connection.execute(
                 INSTALL["record_migration"],
@@ -125,9 +144,9 @@ async def install_blueprint(connection: Connection, blueprint: Blueprint) -> lis
             )
         applied_now.append(migration.version)
     async with connection.transaction():
-        await _become_owner(connection)
+        await become_owner(connection)
         for seed in blueprint.seeds:
-            await _run_as_owner(connection, seed)
+            await run_as_owner(connection, seed, watcher)
         await connection.execute("reset role")
         await connection.execute(
             INSTALL["stamp_blueprint"],
@@ -136,13 +155,15 @@ async def install_blueprint(connection: Connection, blueprint: Blueprint) -> lis
     return applied_now
 
 
-async def _become_owner(connection: Connection) -> None:
+async def become_owner(connection: Connection) -> None:
     """Until the end of the transaction: the owner's rights, and where Supabase looks for names."""
     await connection.execute("set local search_path = public, extensions")
     await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(OWNER_ROLE)))
 
 
-async def _run_as_owner(connection: Connection, script: Script) -> list[str]:
+async def run_as_owner(
+    connection: Connection, script: Script, watcher: Watcher | None = None
+) -> list[str]:
     """Run a blueprint's script, which may neither ask for another role's rights nor end with them:
     the connection is our administrator's."""
     for statement in split_statements(script.text):
@@ -154,7 +175,7 @@ async def _run_as_owner(connection: Connection, script: Script) -> list[str]:
                 line=statement.line,
                 sqlstate="42501",
             )
-    texts = await _run_script(connection, script)
+    texts = await _run_script(connection, script, watcher)
     row = await (await connection.execute("select current_user::text as role")).fetchone()
     if row is None or row["role"] != OWNER_ROLE:
         raise MigrationFailed(
@@ -165,7 +186,9 @@ async def _run_as_owner(connection: Connection, script: Script) -> list[str]:
     return texts
 
 
-async def _run_script(connection: Connection, script: Script) -> list[str]:
+async def _run_script(
+    connection: Connection, script: Script, watcher: Watcher | None = None
+) -> list[str]:
     """Run a script's statements in the caller's transaction; returns their texts."""
     statements = split_statements(script.text)
     for statement in statements:
@@ -177,10 +200,14 @@ async def _run_script(connection: Connection, script: Script) -> list[str]:
                 line=statement.line,
                 sqlstate="25001",
             )
+        if watcher is not None:
+            watcher.statement_begins(script, statement)
         try:
             await connection.execute(statement.text)
         except psycopg.Error as error:
             raise _failure(script, statement, error) from error
+        if watcher is not None:
+            await watcher.statement_ended(connection)
     return [statement.text for statement in statements]
 
 

@@ -169,6 +169,44 @@ class PostgresProvider:
         return elapsed * 1000
 
     @asynccontextmanager
+    async def scratch_database(self, installation_id: UUID) -> AsyncIterator[Connection]:
+        """An empty database, as the one a template is built in, that nobody else may enter; dropped
+        afterwards, whatever happens. Yields its administrator's connection, in autocommit mode.
+
+        Its name is locked for as long as it is used: one whose lock is free was left by a process
+        that was killed, and is dropped by the next one that comes.
+        """
+        prefix = f"ghostcrm_scratch_{installation_id.hex[:8]}_"
+        name = f"{prefix}{uuid4().hex[:24]}"
+        with translating(self._where):
+            # A connection of its own: it keeps the lock for longer than the pool lends.
+            async with self._connect(None) as keeper:
+                await keeper.execute(POSTGRES["lock_scratch"], {"name": name})
+                await self._drop_abandoned(keeper, prefix)
+                try:
+                    await self._create_closed(keeper, name)
+                    async with self._connect(name) as inside:
+                        yield inside
+                finally:
+                    if await self._find(keeper, name) is not None:
+                        await _drop(keeper, name)
+
+    async def _drop_abandoned(self, keeper: Connection, prefix: str) -> None:
+        rows = await (
+            await keeper.execute(POSTGRES["databases_of_ours"], {"prefix": prefix})
+        ).fetchall()
+        for row in rows:
+            name = {"name": row["datname"]}
+            lock = await (await keeper.execute(POSTGRES["try_lock_scratch"], name)).fetchone()
+            if lock is None or not lock["locked"]:
+                continue  # somebody works in it
+            try:
+                if await self._find(keeper, row["datname"]) is not None:
+                    await _drop(keeper, row["datname"])
+            finally:
+                await keeper.execute(POSTGRES["unlock_scratch"], name)
+
+    @asynccontextmanager
     async def administer(self, name: str) -> AsyncIterator[Connection]:
         with translating(f"the database {name} on {self._where}"):
             async with self._connect(name) as connection:
@@ -420,18 +458,8 @@ class PostgresProvider:
                 )
             # A builder died: the name holds our installation's id, and only we hold the lock.
             await _drop(connection, name)
-        await connection.execute(
-            sql.SQL("create database {} template template0 allow_connections false").format(
-                identifier
-            )
-        )
+        await self._create_closed(connection, name)
         try:
-            await connection.execute(
-                sql.SQL("revoke all on database {} from public").format(identifier)
-            )
-            await connection.execute(
-                sql.SQL("alter database {} allow_connections true").format(identifier)
-            )
             async with self._connect(name) as inside:
                 await template.build(inside)
         except BaseException:
@@ -446,6 +474,21 @@ class PostgresProvider:
             await connection.execute(
                 sql.SQL("alter database {} allow_connections false").format(identifier)
             )
+
+    async def _create_closed(self, connection: Connection, name: str) -> None:
+        """An empty database that only we can enter."""
+        identifier = sql.Identifier(name)
+        await connection.execute(
+            sql.SQL("create database {} template template0 allow_connections false").format(
+                identifier
+            )
+        )
+        await connection.execute(
+            sql.SQL("revoke all on database {} from public").format(identifier)
+        )
+        await connection.execute(
+            sql.SQL("alter database {} allow_connections true").format(identifier)
+        )
 
 
 async def _drop(connection: Connection, database: str) -> None:

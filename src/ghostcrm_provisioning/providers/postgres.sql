@@ -36,6 +36,16 @@ select pg_advisory_lock(hashtextextended(%(name)s, 0))
 -- name: unlock_template
 select pg_advisory_unlock(hashtextextended(%(name)s, 0))
 
+-- name: lock_scratch
+-- Held by the session for as long as it works in the scratch database of that name.
+select pg_advisory_lock(hashtextextended(%(name)s, 1))
+
+-- name: try_lock_scratch
+select pg_try_advisory_lock(hashtextextended(%(name)s, 1)) as locked
+
+-- name: unlock_scratch
+select pg_advisory_unlock(hashtextextended(%(name)s, 1))
+
 -- name: databases_of_ours
 select datname from pg_database
 where starts_with(datname, %(prefix)s)

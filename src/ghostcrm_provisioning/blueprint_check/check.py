@@ -1,0 +1,182 @@
+"""Builds a blueprint in an empty database, as a template is built, and reports what it finds."""
+
+from __future__ import annotations
+
+import psycopg
+
+from ghostcrm_provisioning.blueprint_check.catalog_rules import look_at_catalog
+from ghostcrm_provisioning.blueprint_check.finding import Finding, Place, Report
+from ghostcrm_provisioning.blueprint_check.policy_rules import look_at_policies
+from ghostcrm_provisioning.blueprint_check.rules import RULES, SEVERITIES
+from ghostcrm_provisioning.blueprint_check.seed_rules import apply_seeds_again
+from ghostcrm_provisioning.blueprint_check.watching import Sent, StatementWatcher, excerpt
+from ghostcrm_provisioning.client_database.blueprint import Blueprint, Script
+from ghostcrm_provisioning.client_database.install import (
+    Connection,
+    install_blueprint,
+    install_platform,
+)
+from ghostcrm_provisioning.client_database.isolation.proof import prove_template
+from ghostcrm_provisioning.client_database.sql_statements import split_statements
+from ghostcrm_provisioning.errors import InvalidBlueprint, IsolationNotProven, MigrationFailed
+
+# What to do about PostgreSQL's most common refusals of a migration.
+_ADVICE = {
+    "25001": (
+        "Each migration runs in one transaction, where this cannot stand. For an index: CREATE INDEX IF "
+        "NOT EXISTS here, and CREATE INDEX CONCURRENTLY beforehand on clients whose table is large."
+    ),
+    "42501": (
+        "Migrations run as the owner of the client's schema, who makes things in public and private; "
+        "auth, extensions, storage and the like belong to others."
+    ),
+    "42883": (
+        "Name the schema where it is not public or extensions; nothing needs pgcrypto or uuid-ossp "
+        "(gen_random_uuid() is there without them)."
+    ),
+    "0A000": (
+        "The server lacks what is asked for; pgcrypto, uuid-ossp and ICU collations are not everywhere."
+    ),
+    "58P01": (
+        "The server does not have this extension; pgcrypto, uuid-ossp and ICU are not everywhere."
+    ),
+}
+
+
+async def check_blueprint(connection: Connection, blueprint: Blueprint, folder: str) -> Report:
+    """Everything that can be said about a blueprint.
+
+    Args:
+        connection: to an empty database that is thrown away afterwards, as its administrator.
+        folder: where the blueprint lies, for the report.
+
+    Raises:
+        TransientFailure: the server, not the blueprint, is to blame.
+    """
+    findings = forbidden_statements(blueprint)
+    watcher = StatementWatcher()
+    observations: list[str] = []
+    built = False
+    if not findings:
+        await install_platform(connection)
+        await watcher.begin(connection)
+        try:
+            await install_blueprint(connection, blueprint, watcher=watcher)
+        except MigrationFailed as failed:
+            findings.append(_statement_failed(failed, watcher.current))
+        except InvalidBlueprint as invalid:  # it needs a newer PostgreSQL
+            findings.append(unreadable(invalid))
+        else:
+            built = True
+            findings += await _look_at_the_whole(connection, blueprint, watcher, observations)
+    findings += watcher.findings
+    return Report(folder, blueprint.name, built, sorted_findings(findings), tuple(observations))
+
+
+async def _look_at_the_whole(
+    connection: Connection,
+    blueprint: Blueprint,
+    watcher: StatementWatcher,
+    observations: list[str],
+) -> list[Finding]:
+    observations.append(
+        f"{len(blueprint.migrations)} migrations and {len(blueprint.seeds)} seeds can be applied"
+    )
+    findings = await look_at_catalog(connection, watcher)
+    findings += await look_at_policies(connection, watcher)
+    from_seeds = await apply_seeds_again(connection, blueprint)
+    if blueprint.seeds and not from_seeds:
+        observations.append("the seeds, applied a second time, change nothing")
+    findings += from_seeds
+    try:
+        proof = await prove_template(connection)
+        observations.append(f"isolation is proven: {proof.seen}")
+    except IsolationNotProven as exposed:
+        rule = RULES["isolation_not_proven"]
+        findings.append(
+            Finding(
+                rule.code,
+                rule.severity,
+                f"no client would be handed over: {exposed.message.rstrip('.')}",
+                rule.fix,
+            )
+        )
+    return findings
+
+
+def forbidden_statements(blueprint: Blueprint) -> list[Finding]:
+    """What is found by reading alone: all of it, where PostgreSQL would stop at the first."""
+    findings = []
+    scripts = [script for migration in blueprint.migrations for script in migration.scripts]
+    for script in (*scripts, *blueprint.seeds):
+        for statement in split_statements(script.text):
+            words = " ".join(statement.text[:60].split())
+            for code, applies in (
+                ("transaction_control", statement.controls_transaction),
+                ("identity_change", statement.changes_identity),
+            ):
+                if applies:
+                    rule = RULES[code]
+                    sentence = (
+                        f"{words.split(';')[0]}: {rule.meaning[0].lower()}{rule.meaning[1:-1]}"
+                    )
+                    findings.append(
+                        Finding(
+                            code,
+                            rule.severity,
+                            sentence,
+                            rule.fix,
+                            Place(script.path, statement.line),
+                            excerpt=excerpt(script, statement.line),
+                        )
+                    )
+    return findings
+
+
+def unreadable(invalid: InvalidBlueprint) -> Finding:
+    """The finding of a blueprint that cannot be read."""
+    rule = RULES["invalid_blueprint"]
+    path, line = invalid.details.get("file"), invalid.details.get("line")
+    place = Place(str(path), int(line) if line else None) if path else None
+    return Finding(rule.code, rule.severity, invalid.message.rstrip("."), invalid.next_step, place)
+
+
+def sorted_findings(findings: list[Finding]) -> tuple[Finding, ...]:
+    """By file and line; what has no place comes last."""
+
+    def order(finding: Finding) -> tuple[bool, str, int, int]:
+        place = finding.place or Place("")
+        return (
+            finding.place is None,
+            place.path,
+            place.line or 0,
+            SEVERITIES.index(finding.severity),
+        )
+
+    return tuple(sorted(findings, key=order))
+
+
+def _statement_failed(failed: MigrationFailed, sent: Sent | None) -> Finding:
+    rule = RULES["statement_failed"]
+    refused = failed.__cause__
+    script: Script | None = sent.script if sent else None
+    line = failed.details.get("line")
+    line = int(line) if line else (sent.statement.line if sent else None)
+    sqlstate = str(failed.details.get("sqlstate"))
+    said = failed.message
+    hint = None
+    if isinstance(refused, psycopg.Error):
+        said = (refused.diag.message_primary or said).strip()
+        where = (refused.diag.context or "").splitlines()
+        if where:
+            said += f" ({where[0]})"
+        hint = refused.diag.message_hint
+    return Finding(
+        rule.code,
+        rule.severity,
+        said,
+        hint or _ADVICE.get(sqlstate, rule.fix),
+        Place(str(failed.details["file"]), line) if failed.details.get("file") else None,
+        sqlstate=sqlstate,
+        excerpt=excerpt(script, line) if script and line else None,
+    )

@@ -1,0 +1,231 @@
+"""What the expressions of policies call and compare.
+
+PostgreSQL writes an expression back in one form (``pg_get_expr``): a subquery stands in parentheses
+and begins with SELECT, and with an empty search_path every name that is not PostgreSQL's own has its
+schema. So tokens and parentheses are enough to read it by.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ghostcrm_provisioning.blueprint_check.catalog_rules import FOREIGN_SCHEMAS
+from ghostcrm_provisioning.blueprint_check.finding import Finding
+from ghostcrm_provisioning.blueprint_check.rules import RULES
+from ghostcrm_provisioning.blueprint_check.watching import StatementWatcher
+from ghostcrm_provisioning.client_database.install import Connection
+from ghostcrm_provisioning.named_sql import NamedSql
+
+_INDEXES = NamedSql(__package__, "rules/indexes.sql")
+_POLICIES = NamedSql(__package__, "policies.sql")
+
+_NAME = r'(?:\w+|"(?:[^"]|"")+")'
+_TOKEN = re.compile(
+    rf"""
+      (?P<string>  [eE]? ' (?: [^'] | '' )* ' )
+    | (?P<cast>    ::\s*{_NAME}(?:\.{_NAME})*(?:\s+varying|\s+with(?:out)?\s+time\s+zone)?(?:\[\])* )
+    | (?P<name>    {_NAME}(?:\.{_NAME})* )
+    | (?P<open>    \( )
+    | (?P<close>   \) )
+    | (?P<sign>    [^\s\w()']+ )
+    """,
+    re.VERBOSE,
+)
+# What may stand in an expression and is no column.
+_WORDS = frozenset(
+    {"and", "or", "not", "is", "null", "true", "false", "any", "all", "array", "exists"}
+)
+_OPERATORS = frozenset({"AND", "OR", "NOT", "SELECT", "WHERE", "ON", "IN", "ANY", "ALL", "EXISTS"})
+# What tells one caller from another; PostgreSQL's other functions cost next to nothing.
+_ASKS_WHO = re.compile(r"(?:pg_catalog\.)?current_setting|\w+\..+")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function that a policy calls, and how."""
+
+    name: str
+    once_per_query: bool
+    takes_columns: bool
+
+
+def calls(expression: str) -> Iterator[Call]:
+    """The calls in an expression of functions that are not PostgreSQL's own, or ask who is there."""
+    tokens = [(match.lastgroup, match.group()) for match in _TOKEN.finditer(expression)]
+    # For each open parenthesis: whether it holds a subquery whose WHERE has not begun.
+    depths: list[bool] = []
+    for at, (kind, text) in enumerate(tokens):
+        if kind == "open":
+            depths.append(tokens[at + 1 : at + 2] == [("name", "SELECT")])
+        elif kind == "close" and depths:
+            depths.pop()
+        elif kind == "name" and text in {"WHERE", "ON"} and depths:
+            depths[-1] = False
+        elif (
+            kind == "name"
+            and tokens[at + 1 : at + 2] == [("open", "(")]
+            and _ASKS_WHO.fullmatch(text)
+        ):
+            yield Call(text, bool(depths) and depths[-1], _takes_columns(tokens[at + 2 :]))
+
+
+def _takes_columns(tokens: list[tuple[str | None, str]]) -> bool:
+    """Whether there is a column among the arguments, up to the parenthesis that ends them."""
+    depth = 0
+    for at, (kind, text) in enumerate(tokens):
+        if kind == "open":
+            depth += 1
+        elif kind == "close":
+            if depth == 0:
+                break
+            depth -= 1
+        elif (
+            kind == "name"
+            and not text[0].isdigit()
+            and text.lower() not in _WORDS
+            and tokens[at + 1 : at + 2] != [("open", "(")]
+        ):
+            return True
+    return False
+
+
+@dataclass
+class _Group:
+    """What stands between two parentheses: tokens and further groups."""
+
+    parts: list[tuple[str, str] | _Group] = field(default_factory=list)
+
+    @property
+    def asks(self) -> bool:
+        """Whether a subquery or a function in it says who is there, or what they may see."""
+        return any(
+            part.asks if isinstance(part, _Group) else self._part_asks(at, part)
+            for at, part in enumerate(self.parts)
+        )
+
+    def _part_asks(self, at: int, part: tuple[str, str]) -> bool:
+        kind, text = part
+        if kind != "name":
+            return False
+        is_call = isinstance(self._part(at + 1), _Group) and bool(_ASKS_WHO.fullmatch(text))
+        return is_call or (text == "SELECT" and at == 0)
+
+    def _part(self, at: int) -> tuple[str, str] | _Group | None:
+        return self.parts[at] if 0 <= at < len(self.parts) else None
+
+    def comparisons(self) -> Iterator[str]:
+        """Columns that are compared with what asks."""
+        for at, part in enumerate(self.parts):
+            if isinstance(part, _Group):
+                yield from part.comparisons()
+            elif part in {("sign", "="), ("name", "IN")}:
+                left, right = self._operand_before(at), self._operand_after(at)
+                for column, other in ((left, right), (right, left)):
+                    if isinstance(column, str) and isinstance(other, _Group) and other.asks:
+                        yield column
+
+    def _operand_before(self, at: int) -> str | _Group | None:
+        at -= 1
+        while isinstance(part := self._part(at), tuple) and part[0] == "cast":
+            at -= 1
+        if isinstance(part, _Group):
+            called = self._part(at - 1)
+            is_call = (
+                isinstance(called, tuple) and called[0] == "name" and called[1] not in _OPERATORS
+            )
+            return _Group([called, part]) if is_call and called else part
+        return part[1] if part and part[0] == "name" else None
+
+    def _operand_after(self, at: int) -> str | _Group | None:
+        part, following = self._part(at + 1), self._part(at + 2)
+        if isinstance(part, tuple) and part[0] == "name" and isinstance(following, _Group):
+            return _Group([part, following])  # a call, or ANY (…)
+        if isinstance(part, _Group):
+            return part
+        return part[1] if part and part[0] == "name" else None
+
+
+def _grouped(expression: str) -> _Group:
+    whole = _Group()
+    open_groups = [whole]
+    for match in _TOKEN.finditer(expression):
+        kind = match.lastgroup or ""
+        if kind == "open":
+            group = _Group()
+            open_groups[-1].parts.append(group)
+            open_groups.append(group)
+        elif kind == "close" and len(open_groups) > 1:
+            open_groups.pop()
+        elif kind != "close":
+            open_groups[-1].parts.append((kind, match.group()))
+    return whole
+
+
+def compared_columns(expression: str, table: str) -> set[tuple[bool, str]]:
+    """Columns that are compared with what a subquery or a function says: whether it is one of the
+    policy's own ``table`` (its bare name), and the column's name."""
+    found = set()
+    for name in _grouped(expression).comparisons():
+        qualifier, _, column = name.rpartition(".")
+        found.add((qualifier.strip('"') in {"", table}, column.strip('"')))
+    return found
+
+
+async def look_at_policies(connection: Connection, watcher: StatementWatcher) -> list[Finding]:
+    """Calls that are made for each row, and columns that no index begins with."""
+    parameters = {"foreign_schemas": list(FOREIGN_SCHEMAS)}
+    rows = await (await connection.execute(_POLICIES["expressions"], parameters)).fetchall()
+    leading = {
+        (row["table_id"], row["number"])
+        for row in await (await connection.execute(_INDEXES["leading_columns"])).fetchall()
+    }
+    findings: list[Finding] = []
+    not_indexed: set[str] = set()
+    for row in rows:
+        texts = [text for text in (row["condition"], row["check_says"]) if text]
+        made = {call for text in texts for call in calls(text)}
+        per_row = sorted(
+            {call.name for call in made if not call.once_per_query and not call.takes_columns}
+        )
+        with_columns = sorted({call.name for call in made if call.takes_columns})
+        for code, names, what in (
+            ("policy_calls_function_per_row", per_row, "for each row"),
+            (
+                "policy_function_takes_columns",
+                with_columns,
+                "with the row's columns, so for each row",
+            ),
+        ):
+            if names:
+                rule = RULES[code]
+                place = watcher.place_of("pg_policy", row["id"], word=names[0].rpartition(".")[2])
+                listed = ", ".join(f"{name}()" for name in names)
+                sentence = f"policy {row['name']} calls {listed} {what}"
+                findings.append(
+                    Finding(code, rule.severity, sentence, rule.fix, place, row["name"])
+                )
+        # A WITH CHECK looks at one row that is there already; other tables are searched by both.
+        compared = compared_columns(row["condition"] or "", row["bare_table"]) | {
+            (is_own, column)
+            for is_own, column in compared_columns(row["check_says"] or "", row["bare_table"])
+            if not is_own
+        }
+        for column in row["columns"]:
+            label = f"{column['table']}.{column['name']}"
+            if (
+                (column["is_own"], column["name"]) in compared
+                and (column["table_id"], column["number"]) not in leading
+                and label not in not_indexed
+            ):
+                not_indexed.add(label)
+                rule = RULES["policy_column_not_indexed"]
+                sentence = (
+                    f"policy {row['name']} compares column {column['name']} of table {column['table']}, "
+                    "with which no index begins"
+                )
+                fix = f"create index on {column['table']} ({column['name']});"
+                place = watcher.place_of("pg_policy", row["id"], word=column["name"])
+                findings.append(Finding(rule.code, rule.severity, sentence, fix, place, label))
+    return findings
