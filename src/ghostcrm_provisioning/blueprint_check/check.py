@@ -9,8 +9,13 @@ from ghostcrm_provisioning.blueprint_check.finding import Finding, Place, Report
 from ghostcrm_provisioning.blueprint_check.policy_rules import look_at_policies
 from ghostcrm_provisioning.blueprint_check.rules import RULES, SEVERITIES
 from ghostcrm_provisioning.blueprint_check.seed_rules import apply_seeds_again
-from ghostcrm_provisioning.blueprint_check.watching import Sent, StatementWatcher, excerpt
-from ghostcrm_provisioning.client_database.blueprint import Blueprint, Script
+from ghostcrm_provisioning.blueprint_check.watching import (
+    Sent,
+    StatementWatcher,
+    excerpt,
+    reason,
+)
+from ghostcrm_provisioning.client_database.blueprint import Blueprint
 from ghostcrm_provisioning.client_database.install import (
     Connection,
     install_blueprint,
@@ -33,9 +38,6 @@ _ADVICE = {
     "42883": (
         "Name the schema where it is not public or extensions; nothing needs pgcrypto or uuid-ossp "
         "(gen_random_uuid() is there without them)."
-    ),
-    "0A000": (
-        "The server lacks what is asked for; pgcrypto, uuid-ossp and ICU collations are not everywhere."
     ),
     "58P01": (
         "The server does not have this extension; pgcrypto, uuid-ossp and ICU are not everywhere."
@@ -159,24 +161,16 @@ def sorted_findings(findings: list[Finding]) -> tuple[Finding, ...]:
 def _statement_failed(failed: MigrationFailed, sent: Sent | None) -> Finding:
     rule = RULES["statement_failed"]
     refused = failed.__cause__
-    script: Script | None = sent.script if sent else None
-    line = failed.details.get("line")
-    line = int(line) if line else (sent.statement.line if sent else None)
+    hint = refused.diag.message_hint if isinstance(refused, psycopg.Error) else None
     sqlstate = str(failed.details.get("sqlstate"))
-    said = failed.message
-    hint = None
-    if isinstance(refused, psycopg.Error):
-        said = (refused.diag.message_primary or said).strip()
-        where = (refused.diag.context or "").splitlines()
-        if where:
-            said += f" ({where[0]})"
-        hint = refused.diag.message_hint
+    line = failed.details.get("line") or (sent.statement.line if sent else None)
+    place = Place(str(failed.details.get("file")), int(line) if line else None)
     return Finding(
         rule.code,
         rule.severity,
-        said,
+        reason(failed),
         hint or _ADVICE.get(sqlstate, rule.fix),
-        Place(str(failed.details["file"]), line) if failed.details.get("file") else None,
+        place,
         sqlstate=sqlstate,
-        excerpt=excerpt(script, line) if script and line else None,
+        excerpt=excerpt(sent.script, place.line) if sent and place.line else None,
     )

@@ -133,8 +133,8 @@ class _Change:
                 and self._must_scan(number, name)
             ):
                 sentence = (
-                    f"SET NOT NULL on column {name} holds {self.locks} on table {self.name} while every "
-                    "row is looked at, and fails where one is null"
+                    f"{self.locks} on table {self.name} while SET NOT NULL looks at column {name} of "
+                    "every row: nobody reads or writes"
                 )
                 yield "not_null_scans", sentence, f"{self.name}.{name}", name
         for number in self._new_columns:
@@ -179,13 +179,16 @@ class _Change:
         if self.words[:1] == ["truncate"]:
             return "table_emptied", f"TRUNCATE empties table {self.name}", self.name, None
         if self.before["kind"] == "m":
-            sentence = f"nobody reads {self.name} while it is computed anew (ACCESS EXCLUSIVE)"
+            sentence = f"ACCESS EXCLUSIVE on {self.name} while it is computed anew: nobody reads it"
             return "view_refreshed", sentence, self.name, None
-        cost = f"{self.locks} on table {self.name} while every row is written anew: nobody reads or writes"
+        cost = (
+            f"ACCESS EXCLUSIVE on table {self.name} while every row is written anew for {{}}: nobody reads "
+            "or writes"
+        )
         before, after = self.before["columns"], self.after["columns"]
         for number, column in before.items():
             if number in after and after[number]["type"] != column["type"]:
-                sentence = f"the new type of column {column['name']} needs {cost}"
+                sentence = cost.format(f"the new type of column {column['name']}")
                 return (
                     "type_change_rewrites",
                     sentence,
@@ -196,13 +199,11 @@ class _Change:
             column = after[number]
             generated = column["generated"] or not column["has_value"]
             code = "generated_column_rewrites" if generated else "volatile_default_rewrites"
-            what = (
-                f"the new column {column['name']}"
-                if generated
-                else f"the default of the new column {column['name']}, which differs from row to row,"
-            )
-            return code, f"{what} needs {cost}", f"{self.name}.{column['name']}", column["name"]
-        return "table_rewritten", f"{self.words[0].upper()} needs {cost}", self.name, None
+            what = f"the new column {column['name']}"
+            if not generated:
+                what += ", whose default differs from row to row"
+            return code, cost.format(what), f"{self.name}.{column['name']}", column["name"]
+        return "table_rewritten", cost.format(" ".join(self.words[:2]).upper()), self.name, None
 
     # --- constraints and indexes ------------------------------------------------------------------
 
@@ -219,19 +220,22 @@ class _Change:
             name, kind = constraint["name"], constraint["type"]
             if kind == "f" and constraint["valid"]:
                 sentence = (
-                    f"foreign key {name} keeps writers from tables {self.name} and "
-                    f"{constraint['other']} ({self.locks}) while every row is looked up"
+                    f"SHARE ROW EXCLUSIVE on tables {self.name} and {constraint['other']} while every row "
+                    f"is looked up for foreign key {name}: nobody writes"
                 )
                 yield "foreign_key_scans", sentence, self.name, name
             elif kind == "c" and constraint["valid"]:
-                sentence = f"check {name} holds {self.locks} on table {self.name} while every row is checked"
+                sentence = (
+                    f"{self.locks} on table {self.name} while check {name} looks at every row: nobody "
+                    "reads or writes"
+                )
                 yield "check_scans", sentence, self.name, name
             elif (
                 kind in _CONSTRAINT_KINDS and str(constraint["index"]) not in self.before["indexes"]
             ):
                 sentence = (
-                    f"{_CONSTRAINT_KINDS[kind]} {name} holds {self.locks} on table {self.name} while its "
-                    "index is built"
+                    f"{self.locks} on table {self.name} while the index of {_CONSTRAINT_KINDS[kind]} {name} "
+                    "is built: nobody reads or writes"
                 )
                 yield "unique_blocks_everything", sentence, self.name, name
         for key, constraint in self.after["constraints"].items():
@@ -243,25 +247,30 @@ class _Change:
                 and key not in self.constraints_of_clients
             ):
                 sentence = (
-                    f"constraint {constraint['name']} is validated in the migration that added it, under "
-                    f"{self.locks} on table {self.name}"
+                    f"{self.locks} on table {self.name} while constraint {constraint['name']} looks at "
+                    "every row: it is validated in the migration that added it"
                 )
                 yield "validated_at_once", sentence, self.name, constraint["name"]
 
     def _indexes(self, *, rewritten: bool) -> Iterator[Said]:
         of_constraints = {str(k["index"]) for k in self.after["constraints"].values()}
+        rebuilt = []
         for key, index in self.after["indexes"].items():
             known = self.before["indexes"].get(key)
-            if known is None and key not in of_constraints:
+            if known is None and key not in of_constraints and not rewritten:
                 beforehand = "if not exists" in " ".join(self.words)
-                sentence = (
-                    f"building index {index['name']} keeps writers from table {self.name} "
-                    f"({self.locks} lock)"
-                )
+                unless = ", unless it is there already" if beforehand else ""
                 code = "index_built_beforehand" if beforehand else "index_blocks_writes"
-                yield code, sentence, str(index["name"]), None
-            elif known is not None and known["file"] != index["file"] and not rewritten:
                 sentence = (
-                    f"index {index['name']} of table {self.name} is built anew under {self.locks}"
+                    f"SHARE on table {self.name} while index {index['name']} is built: nobody writes"
+                    f"{unless}"
                 )
-                yield "index_rebuilt", sentence, str(index["name"]), None
+                yield code, sentence, str(index["name"]), None
+            elif known is not None and known["file"] != index["file"]:
+                rebuilt.append(str(index["name"]))
+        if rebuilt and not rewritten:
+            sentence = (
+                f"SHARE on table {self.name} while its indexes are built anew: nobody writes, and nobody "
+                "reads by them"
+            )
+            yield "index_rebuilt", sentence, ", ".join(sorted(rebuilt)), None

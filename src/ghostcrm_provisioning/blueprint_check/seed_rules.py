@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ghostcrm_provisioning.blueprint_check.finding import Finding
 from ghostcrm_provisioning.blueprint_check.rules import RULES
-from ghostcrm_provisioning.blueprint_check.watching import Sent
+from ghostcrm_provisioning.blueprint_check.watching import Sent, reason
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, Migration, Script
 from ghostcrm_provisioning.client_database.install import (
     Connection,
@@ -37,7 +37,7 @@ async def apply_seeds_again(connection: Connection, blueprint: Blueprint) -> lis
                     Finding(
                         rule.code,
                         rule.severity,
-                        f"applied again, the seed fails: {failed.message}",
+                        f"applied a second time, the seed fails: {reason(failed)}",
                         rule.fix,
                         place,
                         sqlstate=str(failed.details.get("sqlstate")),

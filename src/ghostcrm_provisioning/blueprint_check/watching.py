@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import psycopg
 from psycopg.errors import Diagnostic
 
 from ghostcrm_provisioning.blueprint_check.finding import Finding, Place
@@ -19,6 +20,7 @@ from ghostcrm_provisioning.blueprint_check.rules import RULES
 from ghostcrm_provisioning.client_database.blueprint import Migration, Script
 from ghostcrm_provisioning.client_database.install import Connection
 from ghostcrm_provisioning.client_database.sql_statements import Statement
+from ghostcrm_provisioning.errors import MigrationFailed
 from ghostcrm_provisioning.named_sql import NamedSql
 
 WATCHING = NamedSql(__package__, "watching.sql")
@@ -61,6 +63,16 @@ def excerpt(script: Script, line: int) -> str:
         f"{'>' if number == line else ' '} {number:>4} | {text}"
         for number, text in enumerate(lines[first : line + _LINES_AROUND], first + 1)
     )
+
+
+def reason(failed: MigrationFailed) -> str:
+    """What PostgreSQL said, and where in a function's body it was."""
+    refused = failed.__cause__
+    if not isinstance(refused, psycopg.Error):
+        return failed.message
+    said = (refused.diag.message_primary or failed.message).strip()
+    within = (refused.diag.context or "").splitlines()
+    return f"{said} ({within[0]})" if within else said
 
 
 class StatementWatcher:

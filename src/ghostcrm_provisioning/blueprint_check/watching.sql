@@ -26,7 +26,7 @@ select 'pg_default_acl', oid::bigint from pg_catalog.pg_default_acl where oid > 
 
 -- name: tables
 -- Tables and materialized views of the blueprint, and what a later statement may change about them.
-select c.oid::bigint as id, c.oid::regclass::text as name, c.relkind::text as kind, c.relfilenode::bigint as file,
+select c.oid::bigint as id, format('%%I.%%I', n.nspname, c.relname) as name, c.relkind::text as kind, c.relfilenode::bigint as file,
        coalesce((
            select jsonb_object_agg(a.attnum, jsonb_build_object(
                'name', a.attname, 'type', format('%%s %%s', a.atttypid, a.atttypmod),
@@ -38,14 +38,16 @@ select c.oid::bigint as id, c.oid::regclass::text as name, c.relkind::text as ki
        coalesce((
            select jsonb_object_agg(k.oid, jsonb_build_object(
                'name', k.conname, 'type', k.contype, 'valid', k.convalidated, 'index', k.conindid::bigint,
-               'columns', k.conkey, 'other', nullif(k.confrelid, 0)::regclass,
+               'columns', k.conkey,
+               'other', (select format('%%I.%%I', o.relnamespace::regnamespace, o.relname)
+                         from pg_catalog.pg_class o where o.oid = k.confrelid),
                'says', pg_catalog.pg_get_constraintdef(k.oid)))
            from pg_catalog.pg_constraint k
            where k.conrelid = c.oid and k.contype in ('c', 'f', 'p', 'u', 'x', 'n')
        ), '{}') as constraints,
        coalesce((
            select jsonb_object_agg(i.indexrelid::bigint, jsonb_build_object(
-               'name', r.oid::regclass, 'file', r.relfilenode::bigint, 'is_unique', i.indisunique))
+               'name', format('%%I.%%I', n.nspname, r.relname), 'file', r.relfilenode::bigint))
            from pg_catalog.pg_index i join pg_catalog.pg_class r on r.oid = i.indexrelid
            where i.indrelid = c.oid
        ), '{}') as indexes,

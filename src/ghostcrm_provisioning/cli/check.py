@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from ghostcrm_provisioning.blueprint_check.check import check_blueprint, unreadable
 from ghostcrm_provisioning.blueprint_check.finding import Finding, Report
-from ghostcrm_provisioning.cli.output import Json, out, print_json, say
+from ghostcrm_provisioning.cli.output import Json, out, print_json
 from ghostcrm_provisioning.cli.session import run_with_installation
 from ghostcrm_provisioning.client_database.blueprint import find_blueprint, read_blueprint
 from ghostcrm_provisioning.errors import InvalidBlueprint
@@ -73,11 +73,9 @@ def _print(report: Report, *, strict: bool) -> None:
             _print_finding(report, finding)
         out.print()
     for observation in report.observations:
-        say(f"[green]✓[/] {escape(observation)}")
+        out.print(f"[green]✓[/] {escape(observation)}")
     if not report.built:
-        say(
-            "[dim]The blueprint could not be built, so what it would have made was not looked at.[/]"
-        )
+        out.print("It could not be built, so what it would have made was not looked at.")
     counts = ", ".join(
         f"{count} {severity}{'' if count == 1 else 's'}"
         for severity in ("error", "warning", "note")

@@ -48,8 +48,8 @@ group by n.oid, n.nspname, a.grantee
 -- meaning: Signed-in users hold TRUNCATE, REFERENCES or TRIGGER on a table: no policy has a say in these.
 -- fix: Grant select, insert, update, delete by name instead of all.
 select 'pg_class' as catalog, c.oid as id, c.oid::regclass::text as object, 'authenticated' as grantee,
-       format('authenticated may %%s table %%s, in which no policy has a say',
-              lower(string_agg(a.privilege_type, ', ' order by a.privilege_type)), c.oid::regclass) as sentence,
+       format('authenticated holds %%s on table %%s, in which no policy has a say',
+              string_agg(a.privilege_type, ', ' order by a.privilege_type), c.oid::regclass) as sentence,
        case when bool_or(a.privilege_type = 'TRUNCATE') then 'error' end as severity
 from pg_class c join pg_namespace n on n.oid = c.relnamespace, aclexplode(c.relacl) a
 where c.relkind in ('r', 'p') and n.nspname <> all(%(foreign_schemas)s)

@@ -1,0 +1,6 @@
+cluster private.big using big_pkey;  -- ! table_rewritten
+lock table private.gone;  -- ! table_locked
+refresh materialized view private.summary;  -- ! view_refreshed
+truncate private.emptied;  -- ! table_emptied
+drop table private.gone;  -- ! table_dropped
+alter table private.moved rename to somewhere_else;  -- ! table_renamed
