@@ -127,6 +127,6 @@ def test_what_cannot_be_read(file: str, content: bytes, place: Place, write: Wri
     (folder / file).write_bytes(content)
     with pytest.raises(InvalidBlueprint) as caught:
         read_blueprint(str(folder))
-    finding = unreadable(caught.value)
+    finding = unreadable(caught.value, str(folder))
     assert (finding.code, finding.severity, finding.place) == ("invalid_blueprint", "error", place)
     assert finding.fix

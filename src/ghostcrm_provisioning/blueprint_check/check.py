@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import psycopg
 
 from ghostcrm_provisioning.blueprint_check.catalog_rules import look_at_catalog
 from ghostcrm_provisioning.blueprint_check.finding import Finding, Place, Report
+from ghostcrm_provisioning.blueprint_check.isolation_rules import look_at_isolation
 from ghostcrm_provisioning.blueprint_check.policy_rules import look_at_policies
 from ghostcrm_provisioning.blueprint_check.rules import RULES, SEVERITIES
 from ghostcrm_provisioning.blueprint_check.seed_rules import apply_seeds_again
@@ -21,9 +25,8 @@ from ghostcrm_provisioning.client_database.install import (
     install_blueprint,
     install_platform,
 )
-from ghostcrm_provisioning.client_database.isolation.proof import prove_template
 from ghostcrm_provisioning.client_database.sql_statements import split_statements
-from ghostcrm_provisioning.errors import InvalidBlueprint, IsolationNotProven, MigrationFailed
+from ghostcrm_provisioning.errors import InvalidBlueprint, MigrationFailed
 
 # What to do about PostgreSQL's most common refusals of a migration.
 _ADVICE = {
@@ -67,10 +70,12 @@ async def check_blueprint(connection: Connection, blueprint: Blueprint, folder: 
         except MigrationFailed as failed:
             findings.append(_statement_failed(failed, watcher.current))
         except InvalidBlueprint as invalid:  # it needs a newer PostgreSQL
-            findings.append(unreadable(invalid))
+            findings.append(unreadable(invalid, folder))
         else:
             built = True
-            findings += await _look_at_the_whole(connection, blueprint, watcher, observations)
+            findings += await _look_at_the_whole(
+                connection, blueprint, Path(folder), watcher, observations
+            )
     findings += watcher.findings
     return Report(folder, blueprint.name, built, sorted_findings(findings), tuple(observations))
 
@@ -78,6 +83,7 @@ async def check_blueprint(connection: Connection, blueprint: Blueprint, folder: 
 async def _look_at_the_whole(
     connection: Connection,
     blueprint: Blueprint,
+    folder: Path,
     watcher: StatementWatcher,
     observations: list[str],
 ) -> list[Finding]:
@@ -90,20 +96,10 @@ async def _look_at_the_whole(
     if blueprint.seeds and not from_seeds:
         observations.append("the seeds, applied a second time, change nothing")
     findings += from_seeds
-    try:
-        proof = await prove_template(connection)
-        observations.append(f"isolation is proven: {proof.seen}")
-    except IsolationNotProven as exposed:
-        rule = RULES["isolation_not_proven"]
-        findings.append(
-            Finding(
-                rule.code,
-                rule.severity,
-                f"no client would be handed over: {exposed.message.rstrip('.')}",
-                rule.fix,
-            )
-        )
-    return findings
+    from_proof, proven = await look_at_isolation(connection, blueprint, folder, watcher)
+    if proven is not None:
+        observations.append(proven)
+    return findings + from_proof
 
 
 def forbidden_statements(blueprint: Blueprint) -> list[Finding]:
@@ -135,10 +131,14 @@ def forbidden_statements(blueprint: Blueprint) -> list[Finding]:
     return findings
 
 
-def unreadable(invalid: InvalidBlueprint) -> Finding:
+def unreadable(invalid: InvalidBlueprint, folder: str) -> Finding:
     """The finding of a blueprint that cannot be read."""
     rule = RULES["invalid_blueprint"]
     path, line = invalid.details.get("file"), invalid.details.get("line")
+    if path is None and (named := re.search(rf"{re.escape(folder)}/([\w./-]+\w)", invalid.message)):
+        path = named[1]
+        at_line = re.search(r"at line (\d+)", invalid.message)
+        line = int(at_line[1]) if at_line else None
     place = Place(str(path), int(line) if line else None) if path else None
     return Finding(rule.code, rule.severity, invalid.message.rstrip("."), invalid.next_step, place)
 

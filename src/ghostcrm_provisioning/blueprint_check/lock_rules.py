@@ -14,7 +14,7 @@ from typing import Any
 from ghostcrm_provisioning.client_database.install import Connection
 from ghostcrm_provisioning.named_sql import NamedSql
 
-_WATCHING = NamedSql(__package__, "watching.sql")
+_TABLES = NamedSql(__package__, "tables.sql")
 
 # What a rule found: its code, the sentence, what it is about, and a word to find the line by.
 Said = tuple[str, str, str, str | None]
@@ -41,7 +41,7 @@ async def look_at_tables(connection: Connection) -> TablesBefore:
 
 
 async def _look(connection: Connection, only: list[int] | None) -> dict[int, Table]:
-    rows = await (await connection.execute(_WATCHING["tables"], {"only": only})).fetchall()
+    rows = await (await connection.execute(_TABLES["tables"], {"only": only})).fetchall()
     return {row["id"]: row for row in rows}
 
 

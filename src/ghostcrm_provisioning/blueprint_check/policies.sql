@@ -15,3 +15,8 @@ select p.oid::bigint as id, format('%%I on %%s', p.polname, p.polrelid::regclass
 from pg_policy p join pg_class c on c.oid = p.polrelid join pg_namespace n on n.oid = c.relnamespace
 where n.nspname <> all(%(foreign_schemas)s)
 order by p.oid
+
+-- name: leading_columns
+-- The columns with which some index of their table begins.
+select distinct i.indrelid::bigint as table_id, i.indkey[0]::integer as number
+from pg_index i where i.indisvalid and i.indkey[0] <> 0

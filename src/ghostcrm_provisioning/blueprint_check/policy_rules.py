@@ -18,7 +18,6 @@ from ghostcrm_provisioning.blueprint_check.watching import StatementWatcher
 from ghostcrm_provisioning.client_database.install import Connection
 from ghostcrm_provisioning.named_sql import NamedSql
 
-_INDEXES = NamedSql(__package__, "rules/indexes.sql")
 _POLICIES = NamedSql(__package__, "policies.sql")
 
 _NAME = r'(?:\w+|"(?:[^"]|"")+")'
@@ -179,7 +178,7 @@ async def look_at_policies(connection: Connection, watcher: StatementWatcher) ->
     rows = await (await connection.execute(_POLICIES["expressions"], parameters)).fetchall()
     leading = {
         (row["table_id"], row["number"])
-        for row in await (await connection.execute(_INDEXES["leading_columns"])).fetchall()
+        for row in await (await connection.execute(_POLICIES["leading_columns"])).fetchall()
     }
     findings: list[Finding] = []
     not_indexed: set[str] = set()

@@ -61,7 +61,7 @@ async def examine(installation: Installation, reference: str) -> Report:
     try:
         blueprint = read_blueprint(reference)
     except InvalidBlueprint as invalid:
-        return Report(str(folder), None, built=False, findings=(unreadable(invalid),))
+        return Report(str(folder), None, built=False, findings=(unreadable(invalid, str(folder)),))
     provider = await installation.providers.home()
     async with provider.scratch_database(installation.id) as connection:
         return await check_blueprint(connection, blueprint, str(folder))

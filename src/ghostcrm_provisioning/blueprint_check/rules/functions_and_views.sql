@@ -1,4 +1,4 @@
--- name: function_search_path
+-- rule: function_search_path
 -- severity: warning
 -- meaning: A function looks names up along the caller's search_path: a caller can put other things in its way.
 -- fix: Add: set search_path = '', and name everything with its schema.
@@ -13,7 +13,7 @@ where n.nspname <> all(%(foreign_schemas)s)
                   where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e')
   and f.prokind <> 'a'
 
--- name: definer_function_exposed
+-- rule: definer_function_exposed
 -- severity: error
 -- meaning: Callers of the API may run a function with its owner's rights, past row level security.
 -- fix: Move it into the schema private with a security invoker function before it, or revoke execute.
@@ -26,7 +26,7 @@ where f.prosecdef and n.nspname = any(%(exposed_schemas)s)
   and has_function_privilege(role, f.oid, 'execute')
 group by f.oid
 
--- name: view_with_owners_rights
+-- rule: view_with_owners_rights
 -- severity: error
 -- meaning: A view reads its tables with its owner's rights: row level security does not bind who reads it.
 -- fix: create view … with (security_invoker = true).
@@ -39,7 +39,7 @@ where c.relkind = 'v' and n.nspname <> all(%(foreign_schemas)s)
   and not exists (select from pg_depend d
                   where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 
--- name: copy_without_policies
+-- rule: copy_without_policies
 -- severity: error
 -- meaning: The API's roles read a materialized view or a foreign table, which no policy can protect.
 -- fix: Revoke it, and give them a function or an ordinary view that asks who they are.
@@ -52,7 +52,7 @@ where c.relkind in ('m', 'f') and n.nspname <> all(%(foreign_schemas)s)
   and has_table_privilege(role, c.oid, 'select')
 group by c.oid, c.relkind
 
--- name: extension_in_public
+-- rule: extension_in_public
 -- severity: warning
 -- meaning: An extension's functions and types lie in a schema that the API exposes.
 -- fix: create extension … schema extensions.

@@ -1,4 +1,4 @@
--- name: granted_to_strangers
+-- rule: granted_to_strangers
 -- severity: error
 -- meaning: Everyone (PUBLIC), or anon, who is not signed in, holds a privilege on a table, view or sequence.
 -- fix: revoke all on … from public, anon; and grant to authenticated by name.
@@ -16,7 +16,7 @@ where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and n.nspname <> all(%(foreign
   and a.grantee in (0, 'anon'::regrole)
 group by c.oid, a.grantee
 
--- name: function_open_to_strangers
+-- rule: function_open_to_strangers
 -- severity: warning
 -- meaning: Everyone, or anon, may execute a function. PostgreSQL gives that by default; a blueprint takes it.
 -- fix: revoke execute on function … from public, anon; and grant it to authenticated where they need it.
@@ -30,7 +30,7 @@ where n.nspname <> all(%(foreign_schemas)s) and a.grantee in (0, 'anon'::regrole
   and not exists (select from pg_depend d
                   where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e')
 
--- name: schema_open_to_strangers
+-- rule: schema_open_to_strangers
 -- severity: warning
 -- meaning: Everyone, or anon, may use a schema that is not for the API, or create in one.
 -- fix: revoke all on schema … from public, anon.
@@ -43,7 +43,7 @@ where n.nspname <> all(%(foreign_schemas)s) and a.grantee in (0, 'anon'::regrole
   and not (n.nspname = 'public' and a.privilege_type = 'USAGE')
 group by n.oid, n.nspname, a.grantee
 
--- name: privilege_beyond_policies
+-- rule: privilege_beyond_policies
 -- severity: warning
 -- meaning: Signed-in users hold TRUNCATE, REFERENCES or TRIGGER on a table: no policy has a say in these.
 -- fix: Grant select, insert, update, delete by name instead of all.
@@ -57,7 +57,7 @@ where c.relkind in ('r', 'p') and n.nspname <> all(%(foreign_schemas)s)
   and a.privilege_type not in ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
 group by c.oid
 
--- name: default_privileges_open
+-- rule: default_privileges_open
 -- severity: warning
 -- meaning: What is made from now on is open by default: a later table would be, before its policies are there.
 -- fix: alter default privileges … revoke …; and grant by name.

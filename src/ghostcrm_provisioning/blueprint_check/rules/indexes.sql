@@ -1,4 +1,4 @@
--- name: foreign_key_not_indexed
+-- rule: foreign_key_not_indexed
 -- severity: warning
 -- meaning: No index begins with a foreign key's columns: deleting what it refers to reads the whole table.
 -- fix: Create an index that begins with them.
@@ -27,7 +27,7 @@ where k.contype = 'f' and k.conparentid = 0 and n.nspname <> all(%(foreign_schem
                  from pg_attribute a where a.attrelid = k.conrelid and a.attnum = any(k.conkey)))
   )
 
--- name: index_duplicate
+-- rule: index_duplicate
 -- severity: warning
 -- meaning: Two indexes are the same but for their names: each write keeps both.
 -- fix: Drop one of them; where one belongs to a constraint, the other.
@@ -49,7 +49,7 @@ select 'pg_class' as catalog, indexrelid as id, name as object,
        format('drop index %%s;', name) as fix
 from ranked where rank > 1
 
--- name: table_without_primary_key
+-- rule: table_without_primary_key
 -- severity: warning
 -- meaning: A table has no primary key: a row cannot be named, and replication cannot follow it.
 -- fix: Give it one, such as id uuid primary key default gen_random_uuid().
@@ -58,8 +58,3 @@ select 'pg_class' as catalog, c.oid as id, c.oid::regclass::text as object,
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p') and n.nspname <> all(%(foreign_schemas)s)
   and not exists (select from pg_constraint k where k.conrelid = c.oid and k.contype = 'p')
-
--- name: leading_columns
--- Not a rule: the columns with which some index of their table begins.
-select distinct i.indrelid::bigint as table_id, i.indkey[0]::integer as number
-from pg_index i where i.indisvalid and i.indkey[0] <> 0

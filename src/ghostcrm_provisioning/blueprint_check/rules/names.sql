@@ -1,4 +1,4 @@
--- name: object_in_foreign_schema
+-- rule: object_in_foreign_schema
 -- severity: warning
 -- meaning: The blueprint makes something in a schema that belongs to Supabase or to PostgreSQL's extensions.
 -- fix: Make it in public, or in private when nobody calls it from outside.
@@ -18,7 +18,7 @@ where made.id > %(newest_of_platform)s::bigint::oid and made.nspname = any(%(for
                   where d.classid = ('pg_catalog.' || made.catalog)::regclass and d.objid = made.id
                     and d.deptype = 'e')
 
--- name: name_of_supabase
+-- rule: name_of_supabase
 -- severity: warning
 -- meaning: A table or view is named as one of Supabase's own: an unqualified name means one or the other.
 -- fix: Choose another name, such as profiles for the people of auth.users.
@@ -39,7 +39,7 @@ select 'pg_class' as catalog, c.oid as id, c.oid::regclass::text as object,
 from pg_class c join pg_namespace n on n.oid = c.relnamespace join theirs t on c.relname = any(t.names)
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname <> all(%(foreign_schemas)s)
 
--- name: name_of_builtin
+-- rule: name_of_builtin
 -- severity: warning
 -- meaning: A function has name and arguments of one of PostgreSQL's own, which is the one that gets called.
 -- fix: Choose another name.
@@ -52,7 +52,7 @@ where n.nspname <> all(%(foreign_schemas)s) and b.pronamespace = 'pg_catalog'::r
   and not exists (select from pg_depend d
                   where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e')
 
--- name: name_needs_quotes
+-- rule: name_needs_quotes
 -- severity: note
 -- meaning: A name must be written in quotes for ever: it has capitals, blanks or signs, or is a reserved word.
 -- fix: snake_case in small letters.

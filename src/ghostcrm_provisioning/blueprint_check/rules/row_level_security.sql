@@ -1,4 +1,4 @@
--- name: table_without_rls
+-- rule: table_without_rls
 -- severity: error
 -- meaning: Row level security is off on a table that the API reaches: every grant on it is for all rows.
 -- fix: alter table … enable row level security; with policies and grants in the same file.
@@ -13,7 +13,7 @@ where c.relkind in ('r', 'p') and not c.relrowsecurity and n.nspname <> all(%(fo
       where a.grantee in (0, 'anon'::regrole, 'authenticated'::regrole)
   ))
 
--- name: table_without_policy
+-- rule: table_without_policy
 -- severity: warning
 -- meaning: Signed-in users may use a table according to its grants, but no policy shows them a row.
 -- fix: Create a policy for what they may see, or revoke the grant.
@@ -26,7 +26,7 @@ where c.relkind in ('r', 'p') and c.relrowsecurity and n.nspname <> all(%(foreig
   and (has_table_privilege('authenticated', c.oid, 'select, insert, update, delete')
        or has_any_column_privilege('authenticated', c.oid, 'select, insert, update'))
 
--- name: table_closed_to_all
+-- rule: table_closed_to_all
 -- severity: note
 -- meaning: Row level security is on, and there is neither a policy nor a grant: only trusted jobs use it.
 -- fix: Nothing, when that is meant; otherwise write the policies and the grants.
@@ -38,7 +38,7 @@ where c.relkind in ('r', 'p') and c.relrowsecurity and n.nspname = any(%(exposed
   and not (has_table_privilege('authenticated', c.oid, 'select, insert, update, delete')
            or has_any_column_privilege('authenticated', c.oid, 'select, insert, update'))
 
--- name: policy_for_everyone
+-- rule: policy_for_everyone
 -- severity: error
 -- meaning: A policy is for anon or, without TO, for everyone: also for those who are not signed in.
 -- fix: create policy … to authenticated.
@@ -48,7 +48,7 @@ select 'pg_policy' as catalog, p.oid as id, format('%%I on %%s', p.polname, p.po
 from pg_policy p join pg_class c on c.oid = p.polrelid join pg_namespace n on n.oid = c.relnamespace
 where p.polroles && array[0::oid, 'anon'::regrole::oid] and n.nspname <> all(%(foreign_schemas)s)
 
--- name: policy_always_true
+-- rule: policy_always_true
 -- severity: error
 -- meaning: A policy lets every signed-in user see or write every row, also one who has been deactivated.
 -- fix: Ask at least whether the caller is somebody here: (select private.my_role()) is not null, or the like.
@@ -60,7 +60,7 @@ where p.polpermissive and n.nspname <> all(%(foreign_schemas)s)
   and array['true', '(1 = 1)', '( SELECT true AS bool)', '( SELECT true)']
       && array[pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)]
 
--- name: policy_reads_user_metadata
+-- rule: policy_reads_user_metadata
 -- severity: error
 -- meaning: A policy believes user_metadata, which every user writes for themselves.
 -- fix: Ask a table of yours, or app_metadata.
@@ -71,7 +71,7 @@ from pg_policy p join pg_class c on c.oid = p.polrelid join pg_namespace n on n.
 where n.nspname <> all(%(foreign_schemas)s)
   and concat(pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)) like '%%user_meta%%data%%'
 
--- name: policies_overlap
+-- rule: policies_overlap
 -- severity: warning
 -- meaning: Several permissive policies for the same role and operation: each row is put to all of them.
 -- fix: Make one policy of them, with OR; or split by role or operation.

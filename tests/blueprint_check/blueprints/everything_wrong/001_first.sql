@@ -62,7 +62,7 @@ set search_path = ''
 as $$ select 1 $$;
 grant execute on function public.lends_rights() to authenticated;
 create view public.all_notes as select id from public.notes;  -- ! view_with_owners_rights
-create materialized view public.note_count as select count(*) from public.notes;  -- ! copy_without_policies
+create materialized view public.note_count as select count(*) from public.notes;  -- ! copy_without_policies attack_succeeded
 grant select on public.note_count to authenticated;
 
 -- Grants ---------------------------------------------------------------------------------------
