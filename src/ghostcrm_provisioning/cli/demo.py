@@ -25,7 +25,7 @@ from ghostcrm_provisioning.cli.session import run_with_installation
 from ghostcrm_provisioning.cli.worker import prepare_template
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.clients.client import find_client
-from ghostcrm_provisioning.clients.run import Run, find_run
+from ghostcrm_provisioning.clients.run import Run, find_run, list_steps
 from ghostcrm_provisioning.connecting import ClientConnection, connect_to
 from ghostcrm_provisioning.errors import ClientNotReady, IsolationNotProven
 from ghostcrm_provisioning.following import follow, working
@@ -109,21 +109,29 @@ def demo(as_json: Json = False) -> None:
 
 @dataclass(frozen=True)
 class Measured:
-    """Accepted-to-ready beside a bare copy of the same template, taken in turns. All in ms."""
+    """Accepted-to-ready, and of it the proof of isolation, beside a bare copy of the same template,
+    taken in turns. All in ms."""
 
     ready_ms: list[float]
     bare_ms: list[float]
+    proof_ms: list[float]
     last_client_id: UUID
 
     @property
     def ratio(self) -> float:
         return median(self.ready_ms) / median(self.bare_ms)
 
+    @property
+    def proof_ratio(self) -> float:
+        return median(self.proof_ms) / median(self.bare_ms)
+
     def as_document(self) -> dict[str, Any]:
         return {
             "readyMs": [round(each, 1) for each in self.ready_ms],
             "bareCopyMs": [round(each, 1) for each in self.bare_ms],
             "ratioOfMedians": round(self.ratio, 2),
+            "proofMs": [round(each, 1) for each in self.proof_ms],
+            "proofRatioOfMedians": round(self.proof_ratio, 3),
         }
 
 
@@ -131,17 +139,20 @@ async def measure(installation: Installation, companies: list[str]) -> Measured:
     """Register the companies, and take a bare ``CREATE DATABASE … TEMPLATE`` before each."""
     provider = await installation.providers.home()
     template = template_of(read_blueprint(installation.settings.blueprint))
-    ready_ms, bare_ms, client_id = [], [], None
+    ready_ms, bare_ms, proof_ms, client_id = [], [], [], None
     for company in companies:
         bare_ms.append(await provider.time_bare_copy(installation.id, template))
         accepted, run = await _register_unwatched(installation, company)
         if run.duration_ms is None or run.status != "succeeded":
             raise ClientNotReady(f"{company} did not become ready.")
         ready_ms.append(run.duration_ms)
+        async with installation.control.connection() as connection:
+            steps = await list_steps(connection, run.id)
+        proof_ms.append(next(s.duration_ms or 0.0 for s in steps if s.name == "prove_isolation"))
         client_id = accepted.client_id
     if client_id is None:
         raise ValueError("at least one company is needed to measure")
-    return Measured(ready_ms, bare_ms, client_id)
+    return Measured(ready_ms, bare_ms, proof_ms, client_id)
 
 
 async def _accept(installation: Installation, company: str) -> Accepted:

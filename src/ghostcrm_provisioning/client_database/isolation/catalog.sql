@@ -1,34 +1,24 @@
 -- name: row_versions
 -- A fingerprint of everything in the catalog that decides who may do what, from the versions of its rows:
 -- where each stands and which transaction wrote it. Equal in a template and in its copies, which are
--- copied block by block, and changed by whatever changes a row; cheap, because no row is read for what
--- it says. What is shared by the whole server, roles and who is a member of which, is read.
-with schemas as materialized (
-    select oid from pg_namespace
-    where nspname !~ '^pg_' and nspname not in ('information_schema', 'ghostcrm_provisioning')
-), relations as materialized (
-    select oid, ctid as place, xmin as written, relnamespace = 'public'::regnamespace and relkind in ('r', 'p') as is_table
-    from pg_class
-    where relnamespace in (select oid from schemas) and relkind in ('r', 'p', 'v', 'm', 'f', 'S')
-), versions(catalog, rows, hash) as (
+-- copied block by block, and changed by whatever changes a row, the system's own included; cheap, because
+-- no row is read for what it says. What is shared by the whole server, roles and who is a member of which,
+-- is read.
+with versions(catalog, rows, hash) as (
     select 'schema', count(*), sum(hash_record_extended(row(ctid, xmin), 0))
-    from pg_namespace where oid in (select oid from schemas)
+    from pg_namespace where nspname !~ '^pg_(toast_)?temp'
     union all
-    select 'relation', count(*), sum(hash_record_extended(row(place, written), 0)) from relations
+    select 'relation', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_class
     union all
-    select 'column', count(*), sum(hash_record_extended(row(ctid, xmin), 0))
-    from pg_attribute where attrelid in (select oid from relations) and attnum > 0
+    select 'column', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_attribute
     union all
     select 'policy', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_policy
     union all
-    select 'function', count(*), sum(hash_record_extended(row(ctid, xmin), 0))
-    from pg_proc where pronamespace in (select oid from schemas)
+    select 'function', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_proc
     union all
-    select 'trigger', count(*), sum(hash_record_extended(row(ctid, xmin), 0))
-    from pg_trigger where tgrelid in (select oid from relations)
+    select 'trigger', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_trigger
     union all
-    select 'rule', count(*), sum(hash_record_extended(row(ctid, xmin), 0))
-    from pg_rewrite where ev_class in (select oid from relations)
+    select 'rule', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_rewrite
     union all
     select 'default', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_default_acl
     union all
@@ -40,7 +30,10 @@ with schemas as materialized (
     from pg_roles where rolname in ('anon', 'authenticated', 'service_role', 'ghostcrm_client_owner')
 )
 select md5(string_agg(concat_ws(' ', catalog, rows, hash), ',' order by catalog)) as fingerprint,
-       (select count(*) from relations where is_table) as tables
+       (
+           select count(*) from pg_class
+           where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
+       ) as tables
 from versions
 
 -- name: facts

@@ -53,7 +53,7 @@ PROOF = NamedSql(__package__, "proof.sql")
 Connection = AsyncConnection[DictRow]
 
 # At so many tables a stranger knocks when the catalog is the proven one.
-_TABLES_PROBED = 4
+_TABLES_PROBED = 2
 
 
 async def prove_template(connection: Connection, access: AccessMatrix | None) -> Observation:
