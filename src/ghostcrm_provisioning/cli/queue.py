@@ -69,11 +69,12 @@ def status(as_json: Json = False) -> None:
             )
         if queue.current:
             table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-            for title in ("Client", "Status", "Step", "Attempt", "Id"):
+            for title in ("Client", "Run", "Status", "Step", "Attempt", "Id"):
                 table.add_column(title)
             for row in queue.current:
                 table.add_row(
                     escape(row["client_name"]),
+                    row["kind"],
                     row["status"],
                     row["step"] or "",
                     str(row["attempt"] or ""),

@@ -7,6 +7,8 @@ over a connection that has the owner's rights and no others.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from psycopg import AsyncConnection
@@ -51,6 +53,14 @@ class LostFeature:
 
     key: str
     used_by: tuple[tuple[str, int], ...] = ()
+
+
+@asynccontextmanager
+async def only_looking(connection: Connection) -> AsyncIterator[None]:
+    """A transaction in which nothing can be changed, whatever is called in it."""
+    async with connection.transaction():
+        await connection.execute(PLAN_USAGE["only_look"])
+        yield
 
 
 async def compare_usage(connection: Connection, then: Plan) -> tuple[Usage, ...] | None:

@@ -1,3 +1,8 @@
+-- name: only_look
+-- For a transaction in which the client's own functions run and must change nothing, nor take for ever.
+select set_config('transaction_read_only', 'on', true), set_config('statement_timeout', '60s', true),
+       set_config('lock_timeout', '30s', true)
+
 -- name: is_counted
 -- A blueprint that counts what its plans limit has these two functions.
 select to_regprocedure('private.plan_usage()') is not null

@@ -3,6 +3,9 @@ insert into plan_changes (run_id, client_id, from_plan, to_plan, allow_over_limi
 values (%(run_id)s, %(client_id)s, %(from_plan)s, %(to_plan)s, %(allow_over_limit)s,
         %(requested_by)s)
 
+-- name: allow_over_limit
+update plan_changes set allow_over_limit = true where run_id = %(run_id)s and not allow_over_limit
+
 -- name: find_plan_change
 select run_id, client_id, from_plan, to_plan, allow_over_limit, requested_by, requested_at,
        applied_at
