@@ -651,6 +651,7 @@ async def test_what_the_owner_has_put_into_the_schema_gets_no_more_rights_than_t
 # --- clients from before there were changes of plan ---------------------------------------------------
 
 
+@pytest.mark.new_installation
 async def test_an_older_control_database_is_upgraded_with_the_plans_that_clients_have(
     control_url: str, opened: OpenInstallation
 ) -> None:
