@@ -203,7 +203,7 @@ def _explain_plan_change(facts: _Facts, change: PlanChange) -> Explanation:
         parts["since"] = run.finished_at
         fix = error.get("nextStep")
         then = (
-            f"ghostcrm clients retry {client.id}; or, to have it all as before, "
+            f"ghostcrm clients retry {client.id}; or, to stay on {client.plan}, "
             f"ghostcrm clients change-plan {client.id} {client.plan}"
         )
     elif not facts.any_workers:
