@@ -12,11 +12,12 @@ from psycopg.types.json import Jsonb
 from ghostcrm_provisioning.client_database.admin_user import (
     reset_admin_password as set_admin_password,
 )
-from ghostcrm_provisioning.client_database.roles import APPLICATION, LOGIN_ROLES
-from ghostcrm_provisioning.clients.client import CLIENTS, find_client
+from ghostcrm_provisioning.client_database.program_settings import settings_of
+from ghostcrm_provisioning.client_database.roles import API, APPLICATION, LOGIN_ROLES, login_role
+from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client, names_of_seals
+from ghostcrm_provisioning.clients.credentials import Credentials, with_password_for
 from ghostcrm_provisioning.errors import ClientNotReady, InvalidInput, NotFound
-from ghostcrm_provisioning.providers.provider import Login
-from ghostcrm_provisioning.provisioning.work import open_secrets
+from ghostcrm_provisioning.provisioning.work import login_of, open_secrets
 from ghostcrm_provisioning.registrar import hash_password, make_temporary_password
 from ghostcrm_provisioning.wiring import Installation
 
@@ -44,13 +45,51 @@ class ClientConnection:
 async def connect_to(
     installation: Installation, client_id: UUID, *, role: str, requested_by: str
 ) -> ClientConnection:
-    """The connection of a ready client as ``role`` (app, service, auth or owner).
+    """The connection of a ready client as ``role`` (app, service, auth, owner or api).
 
     Raises:
         InvalidInput: there is no such role.
         NotFound: there is no such client.
         ClientNotReady: its isolation is not proven yet, so nobody is let in.
     """
+    client, credentials = await _open_for(installation, client_id, role)
+    database_url, credentials = await _let_in(installation, client, credentials, role)
+    await _record(installation, client, requested_by, {"role": role})
+    return ClientConnection(
+        database_url=database_url,
+        anon_key=credentials.anon_key,
+        service_role_key=credentials.service_role_key,
+    )
+
+
+async def program_settings(
+    installation: Installation, client_id: UUID, *, role: str, requested_by: str
+) -> dict[str, str]:
+    """Environment variables with which the programs that connect as ``role`` run on a ready client's
+    database: GoTrue as auth; PostgREST as api; as app, the application and its PostgREST. All of it
+    is secret.
+
+    Raises: as :func:`connect_to`.
+    """
+    client, credentials = await _open_for(installation, client_id, role)
+    urls = {}
+    for login in dict.fromkeys((role, API) if role == APPLICATION else (role,)):
+        urls[login], credentials = await _let_in(installation, client, credentials, login)
+    details = {"role": role, "format": "env", "logins": list(urls)}
+    await _record(installation, client, requested_by, details)
+    return settings_of(
+        role,
+        urls=urls,
+        jwt_secret=credentials.jwt_secret,
+        anon_key=credentials.anon_key,
+        service_role_key=credentials.service_role_key,
+    )
+
+
+async def _open_for(
+    installation: Installation, client_id: UUID, role: str
+) -> tuple[Client, Credentials]:
+    """A ready client and its credentials."""
     keys = [login.key for login in LOGIN_ROLES]
     if role not in keys:
         raise InvalidInput(f"There is no role {role!r}; there are: {', '.join(keys)}.")
@@ -62,21 +101,47 @@ async def connect_to(
             f"{client.name} is not ready ({client.status}), so nobody can connect to it yet.",
             next_step=f"Ask why with `ghostcrm clients explain {client.id}`.",
         )
+    return client, credentials
+
+
+async def _let_in(
+    installation: Installation, client: Client, credentials: Credentials, key: str
+) -> tuple[str, Credentials]:
+    """How the login ``key`` connects; all but the application's are enabled when they are asked for."""
+    if key not in credentials.passwords:
+        credentials = await _add_password(installation, client, key)
+    login = login_of(login_role(key), password=credentials.passwords[key])
     provider = await installation.providers.of_server(client.server_id)
-    login = Login(role, credentials.passwords[role])
-    if role != APPLICATION:
+    if key != APPLICATION:
         await provider.enable_login(client.database_name, login)
+    return provider.login_url(client.database_name, login), credentials
+
+
+async def _add_password(installation: Installation, client: Client, key: str) -> Credentials:
+    """A password for a login that did not exist yet when the client was registered."""
+    _, of_database = names_of_seals(client.id, client.database_id)
+    async with installation.control.transaction() as connection:
+        await connection.execute(CLIENTS["lock_credentials"], {"database_id": client.database_id})
+        credentials, _ = await open_secrets(connection, installation.sealer, client)
+        if key not in credentials.passwords:  # nobody else has made one meanwhile
+            credentials = with_password_for(credentials, key)
+            sealed = installation.sealer.seal(credentials.as_text(), belongs_to=of_database)
+            await connection.execute(
+                CLIENTS["replace_credentials"],
+                {"database_id": client.database_id, "credentials_sealed": sealed},
+            )
+    return credentials
+
+
+async def _record(
+    installation: Installation, client: Client, requested_by: str, details: dict[str, Any]
+) -> None:
     await installation.control.execute(
         CLIENTS["record_audit"],
         actor=requested_by,
         action="client.connected",
         client_id=client.id,
-        details=Jsonb({"role": role}),
-    )
-    return ClientConnection(
-        database_url=provider.login_url(client.database_name, login),
-        anon_key=credentials.anon_key,
-        service_role_key=credentials.service_role_key,
+        details=Jsonb(details),
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -213,6 +214,11 @@ async def test_looking_changes_nothing(world: OnPostgres, provider: Provider) ->
         "grant {stranger} to {app}",
         "revoke authenticated from {app} granted by provisioner",
         "alter role {app} reset role",
+        "alter role {app} reset search_path",
+        "alter role {app} set statement_timeout = '1ms'",
+        "alter role {app} noinherit",
+        "revoke create on database {database} from authenticated",
+        "grant create on database {database} to {app}",
         "alter database {database} allow_connections false",
         "drop owned by {owner}; drop role {owner}",
     ],
@@ -221,7 +227,17 @@ async def test_whatever_has_drifted_is_seen(
     world: OnPostgres, provider: Provider, drift: str
 ) -> None:
     request = world.request(
-        Login("app", "its own password", ("authenticated",), "authenticated", 7), Login("owner")
+        Login(
+            "app",
+            "its own password",
+            ("authenticated",),
+            "authenticated",
+            7,
+            creates=True,
+            search_path=("$user", "public"),
+            settings=(("statement_timeout", "8s"),),
+        ),
+        Login("owner"),
     )
     stranger = world.another(request)
     await provider.create(request)
@@ -334,9 +350,122 @@ async def test_a_login_without_a_password_waits_until_it_is_enabled(
     assert not await _can_log_in(provider, other.name, owner), "its namesake elsewhere stays closed"
 
 
-async def test_enabling_a_login_of_no_database_is_an_error_of_ours(provider: Provider) -> None:
+async def test_enabling_a_login_of_no_database_is_an_error_of_ours(
+    world: OnPostgres, provider: Provider
+) -> None:
+    name = f"ghostcrm_{uuid4().hex}"
     with pytest.raises(GhostcrmError):
-        await provider.enable_login(f"ghostcrm_{uuid4().hex}", Login("app", "a password"))
+        await provider.enable_login(name, Login("app", "a password"))
+    assert world.ask("select from pg_roles where starts_with(rolname, %s)", name) == []
+
+
+async def test_a_login_that_an_older_version_has_not_made_is_made_when_it_is_enabled(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    await provider.create(request)
+    later = Login("later", "a password", ("anon",), search_path=("auth",), connection_limit=3)
+    await asyncio.gather(*(provider.enable_login(request.name, later) for _ in range(4)))
+    assert await _can_log_in(provider, request.name, later)
+    complete = replace(request, logins=(*request.logins, later))
+    assert (await provider.observe(complete)).holds, (
+        "exactly as if it had been there from the start"
+    )
+    assert not (await provider.observe(request)).holds
+
+
+async def test_a_session_begins_with_the_settings_of_its_login(
+    world: OnPostgres, provider: Provider
+) -> None:
+    login = Login(
+        "app",
+        "its own password",
+        ("authenticated",),
+        "authenticated",
+        search_path=("$user", "public", "Odd one"),
+        settings=(("statement_timeout", "7s"), ("lock_timeout", "5s")),
+    )
+    request = world.request(login)
+    await provider.create(request)
+    assert (await provider.observe(request)).holds
+    async with provider.log_in(request.name, login) as connection:
+        row = await (
+            await connection.execute(
+                "select current_setting('search_path') as path, current_user as role,"
+                " current_setting('statement_timeout') as patience, current_setting('lock_timeout') as waits"
+            )
+        ).fetchone()
+    assert row == {
+        "path": '"$user", public, "Odd one"',
+        "role": "authenticated",
+        "patience": "7s",
+        "waits": "5s",
+    }
+
+
+async def test_a_login_that_does_not_inherit_has_its_groups_rights_only_as_them(
+    world: OnPostgres, provider: Provider
+) -> None:
+    login = Login("api", "its own password", ("anon", "authenticated"), inherits=False)
+    request = world.request(login)
+    await provider.create(request)
+    async with provider.administer(request.name) as inside:
+        await inside.execute("revoke all on public.things from public, anon, authenticated")
+        await inside.execute("grant usage on schema public to anon, authenticated")
+        await inside.execute("grant select on public.things to authenticated")
+    async with provider.log_in(request.name, login) as connection:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await connection.execute("select from public.things")
+        await connection.execute("set role anon")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await connection.execute("select from public.things")
+        await connection.execute("set role authenticated")
+        await connection.execute("select from public.things")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await connection.execute("set role service_role")
+
+
+# --- who may create -------------------------------------------------------------------------------
+
+
+async def test_the_login_that_creates_makes_schemas_and_trusted_extensions_in_its_own_database(
+    world: OnPostgres, provider: Provider
+) -> None:
+    """Through the role that it acts as, which its namesake in every other database acts as, too."""
+    owner = Login("owner", "its own password", ("authenticated",), "authenticated", creates=True)
+    app = Login("app", "another password", ("anon",))
+    request = world.request(owner, app)
+    other = world.another(request)
+    await provider.create(request)
+    await provider.create(other)
+    before = world.state(other)
+    async with provider.log_in(request.name, owner) as connection:
+        await connection.execute("create schema reports")
+        await connection.execute("create extension pg_trgm schema reports")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="superuser"):
+            await connection.execute("create extension dblink")  # would lead to other databases
+        # None of these has to be refused; none of them may change anything elsewhere.
+        for statement in (
+            "drop owned by authenticated",
+            f"revoke all on database {other.name} from authenticated, public",
+            f"grant create on database {other.name} to public",
+            f"alter database {other.name} rename to mine",
+            f"alter database {other.name} set search_path = mine",
+            f"comment on database {other.name} is 'mine'",
+            f"drop database {other.name}",
+            f"alter role {other.name}_owner password 'mine'",
+            f"grant {other.name}_owner to {request.name}_owner",
+        ):
+            with suppress(psycopg.Error):
+                await connection.execute(statement.encode())
+    assert world.state(other) == before
+    assert (await provider.observe(other)).holds
+    assert (await provider.observe(request)).holds
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        psycopg.connect(provider.login_url(request.name, owner), dbname=other.name)
+    async with provider.log_in(request.name, app) as connection:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await connection.execute("create schema mine")
 
 
 async def test_a_login_acts_as_what_it_is_for_and_keeps_its_limit(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,15 +17,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from ghostcrm_provisioning.cli.change_plan import change_plan_command, report_plan_change
-from ghostcrm_provisioning.cli.output import Json, duration, out, print_json
+from ghostcrm_provisioning.cli.output import Json, duration, out, print_json, say
 from ghostcrm_provisioning.cli.progress import steps_table
 from ghostcrm_provisioning.cli.provision import describe, report, watch
 from ghostcrm_provisioning.cli.session import find_client_id, run_with_installation
+from ghostcrm_provisioning.client_database.program_settings import PLACEHOLDERS, as_env_file
 from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.clients.documents import attempt_document, client_row_document
 from ghostcrm_provisioning.clients.run import RUNS, find_first_run, list_steps
-from ghostcrm_provisioning.connecting import connect_to, reset_admin_password
+from ghostcrm_provisioning.connecting import (
+    connect_to,
+    program_settings,
+    reset_admin_password,
+)
 from ghostcrm_provisioning.embedded.binaries import find_psql
 from ghostcrm_provisioning.errors import InvalidInput
 from ghostcrm_provisioning.explanation import explain as explain_client
@@ -185,6 +192,13 @@ def explain(client_id: ClientId, as_json: Json = False) -> None:
     run_with_installation(work, as_json=as_json)
 
 
+class Format(StrEnum):
+    """How `clients connect` says it."""
+
+    TEXT = "text"
+    ENV = "env"
+
+
 @app.command("connect")
 def connect(
     client_id: ClientId,
@@ -194,17 +208,30 @@ def connect(
             help="; ".join(f"{role.key}: {role.purpose}" for role in LOGIN_ROLES) + ".",
         ),
     ] = "app",
+    format_: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="text: for people; env: settings of the programs that connect so, for an env file"
+            " (auth: GoTrue; app and api: PostgREST).",
+        ),
+    ] = Format.TEXT,
     as_json: Json = False,
 ) -> None:
     """Print how to connect to a client's database. The output holds secrets; its use is audited."""
 
     async def work(installation: Installation) -> None:
-        connection = await connect_to(
-            installation,
-            await find_client_id(installation, client_id),
-            role=role,
-            requested_by="cli",
-        )
+        found = await find_client_id(installation, client_id)
+        if format_ is Format.ENV:
+            settings = await program_settings(installation, found, role=role, requested_by="cli")
+            if as_json:
+                print_json({"environment": settings})
+                return
+            sys.stdout.write(as_env_file(settings))
+            if ours := [name for name in PLACEHOLDERS if name in settings]:
+                say(f"[dim]Yours to change: {', '.join(ours)}.[/]")
+            return
+        connection = await connect_to(installation, found, role=role, requested_by="cli")
         if as_json:
             print_json(connection.as_document())
             return

@@ -64,32 +64,76 @@ SHARED_ROLES = (
 )
 
 
+# Where Supabase's own logins look for names.
+_SEARCH_PATH = ("$user", "public", "extensions")
+
+
 @dataclass(frozen=True)
 class LoginRole:
-    """A login role of one client database."""
+    """A login role of one client database; the fields mean what they mean in a provider's Login.
+
+    What a session begins with (``search_path``, ``settings``) stands at the login: PostgreSQL takes
+    it from there alone, never from the role that the login becomes.
+    """
 
     key: str
     member_of: tuple[str, ...]
-    acts_as: str | None
     purpose: str
     # Of all clients' logins together, a server has only so many; the plan says how many `app` gets.
     connection_limit: int
+    acts_as: str | None = None
+    inherits: bool = True
+    creates: bool = False
+    search_path: tuple[str, ...] = _SEARCH_PATH
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 # The login that a client's application uses.
 APPLICATION = "app"
+# The login that PostgREST uses: an `authenticator` of the client's own. It has no rights but to become
+# whom a token names. PostgREST looks for its roles among those that it is a direct member of.
+API = "api"
+AUTH = "auth"
 
 # The login that owns the schema: what it may not do, nobody can have done in its name.
 OWNER = "owner"
 
 LOGIN_ROLES = (
-    LoginRole(APPLICATION, ("authenticated", "anon"), None, "the application; bound by RLS", 20),
-    LoginRole("service", ("service_role",), "service_role", "trusted jobs; bypasses RLS", 10),
+    LoginRole(APPLICATION, ("authenticated", "anon"), "the application; bound by RLS", 20),
     LoginRole(
-        "auth", ("supabase_auth_admin",), "supabase_auth_admin", "Supabase Auth (GoTrue)", 10
+        "service", ("service_role",), "trusted jobs; bypasses RLS", 10, acts_as="service_role"
     ),
-    LoginRole(OWNER, (OWNER_ROLE,), OWNER_ROLE, "owns the schema; migrations, the Supabase CLI", 5),
+    LoginRole(
+        AUTH,
+        (AUTH_ROLE,),
+        "Supabase Auth (GoTrue)",
+        10,
+        acts_as=AUTH_ROLE,
+        search_path=("auth",),
+        settings=(("idle_in_transaction_session_timeout", "60s"),),
+    ),
+    LoginRole(
+        OWNER,
+        (OWNER_ROLE,),
+        "owns the schema; migrations, the Supabase CLI",
+        5,
+        acts_as=OWNER_ROLE,
+        creates=True,
+    ),
+    LoginRole(
+        API,
+        ("anon", "authenticated", "service_role"),
+        "PostgREST; becomes whom a token names",
+        20,
+        inherits=False,
+        settings=(("statement_timeout", "8s"),),
+    ),
 )
+
+
+def login_role(key: str) -> LoginRole:
+    """The role of that key; there is one."""
+    return next(role for role in LOGIN_ROLES if role.key == key)
 
 
 async def list_missing(connection: AsyncConnection[DictRow]) -> list[str]:

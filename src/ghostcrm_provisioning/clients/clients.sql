@@ -66,6 +66,13 @@ join client_databases d on d.client_id = a.client_id
 join servers s on s.id = d.server_id
 where a.client_id = %(client_id)s
 
+-- name: lock_credentials
+-- Whoever is about to change them, comes alone.
+select from client_databases where id = %(database_id)s for no key update
+
+-- name: replace_credentials
+update client_databases set credentials_sealed = %(credentials_sealed)s where id = %(database_id)s
+
 -- name: list_clients
 -- Newest first; keyset paging by (created_at, id).
 select c.id, c.name, c.plan, c.wanted_plan, c.status::text, c.created_at, c.ready_at,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jwt
 
@@ -47,6 +47,13 @@ class Credentials:
             anon_key=fields["anonKey"],
             service_role_key=fields["serviceRoleKey"],
         )
+
+
+def with_password_for(credentials: Credentials, login: str) -> Credentials:
+    """The same, with a password for one more login: of a client that was registered before there was
+    a login of that name."""
+    password = secrets.token_urlsafe(_PASSWORD_BYTES)
+    return replace(credentials, passwords=credentials.passwords | {login: password})
 
 
 def make_credentials(logins: tuple[str, ...]) -> Credentials:

@@ -51,6 +51,7 @@ POSTGRES = NamedSql(__package__, "postgres.sql")
 _STATEMENT_TIMEOUT = "60s"
 _LOCK_TIMEOUT = "30s"
 _PRIVILEGES = ("CONNECT", "TEMPORARY")  # of each login on its database, and nobody else's
+_CREATE = "CREATE"  # of the one that makes schemas there
 _LARGEST_POOL = 16
 _POOL_TIMEOUT_SECONDS = 60.0
 _POOL_PATIENCE_SECONDS = 2.0
@@ -98,7 +99,7 @@ class PostgresProvider:
             # Neither is cut short when the other fails, so that nothing is half-sent.
             outcomes = await asyncio.gather(
                 self._ensure_database(request),
-                self._ensure_logins(request),
+                self._ensure_logins(request.name, request.logins),
                 return_exceptions=True,
             )
             for outcome in outcomes:
@@ -110,11 +111,9 @@ class PostgresProvider:
     async def enable_login(self, name: str, login: Login) -> None:
         if login.password is None:
             raise ValueError("a login is enabled with its password")
-        role = login_name(name, login.key)
-        verifier = await asyncio.to_thread(make_scram_verifier, login.password)
         with translating(self._where):
-            async with self._changing_logins(name) as connection:
-                await connection.execute(_let_log_in(sql.Identifier(role), verifier))
+            # In one transaction: without the database there is no login.
+            await self._ensure_logins(name, (login,), let_in=True)
 
     async def connection_limit(self, name: str, key: str) -> int | None:
         with translating(self._where):
@@ -288,6 +287,7 @@ class PostgresProvider:
             return Observation(False, "the database is being made")
         wanted = {login_name(request.name, login.key): login for login in request.logins}
         privileges = {f"{name} {privilege}" for name in wanted for privilege in _PRIVILEGES}
+        privileges |= {f"{name} {_CREATE}" for name in _creators(request.name, request.logins)}
         if (seen_privileges := set(row["privileges"])) != privileges:
             differing = sorted(seen_privileges ^ privileges)
             return Observation(False, f"who may use the database differs: {', '.join(differing)}")
@@ -342,23 +342,27 @@ class PostgresProvider:
                     f"The template {template} has vanished from {self._where}; it is built anew."
                 ) from None
 
-    async def _ensure_logins(self, request: DatabaseRequest) -> None:
-        names = [login_name(request.name, login.key) for login in request.logins]
+    async def _ensure_logins(
+        self, database: str, logins: tuple[Login, ...], *, let_in: bool = False
+    ) -> None:
+        names = [login_name(database, login.key) for login in logins]
         # Hashed here, so that neither a statement nor the server's log ever holds a password.
         verifiers = {
             login.key: await asyncio.to_thread(make_scram_verifier, login.password)
-            for login in request.logins
+            for login in logins
             if login.password is not None
         }
-        async with self._changing_logins(request.name) as connection:
+        async with self._changing_logins(database) as connection:
             rows = await (
                 await connection.execute(POSTGRES["observe_logins"], {"names": names})
             ).fetchall()
             existing = {row["rolname"] for row in rows}
             async with connection.pipeline():
-                for login in request.logins:
+                for login in logins:
                     verifier = verifiers.get(login.key)
-                    await self._ensure_login(connection, request.name, login, verifier, existing)
+                    await self._ensure_login(connection, database, login, verifier, existing)
+                if let_in:
+                    await self._grant_database(connection, database, logins)
 
     @asynccontextmanager
     async def _changing_logins(self, name: str) -> AsyncIterator[Connection]:
@@ -381,9 +385,10 @@ class PostgresProvider:
         plain_name = login_name(database, login.key)
         name = sql.Identifier(plain_name)
         await connection.execute(
-            sql.SQL("{} role {} inherit connection limit {}").format(
+            sql.SQL("{} role {} {} connection limit {}").format(
                 sql.SQL("alter" if plain_name in existing else "create"),
                 name,
+                sql.SQL("inherit" if login.inherits else "noinherit"),
                 sql.Literal(login.connection_limit),
             )
         )
@@ -392,9 +397,11 @@ class PostgresProvider:
         if login.member_of:
             groups = sql.SQL(", ").join(sql.Identifier(group) for group in login.member_of)
             await connection.execute(sql.SQL("grant {} to {}").format(groups, name))
-        if login.acts_as is not None:
+        for setting, values in _session_settings(login):
             await connection.execute(
-                sql.SQL("alter role {} set role = {}").format(name, sql.Literal(login.acts_as))
+                sql.SQL("alter role {} set {} = {}").format(
+                    name, sql.Identifier(setting), sql.SQL(", ").join(map(sql.Literal, values))
+                )
             )
 
     async def _open_database(self, connection: Connection, request: DatabaseRequest) -> None:
@@ -405,18 +412,32 @@ class PostgresProvider:
         self._is_finished(row, request)  # raises when it is not ours
         name = sql.Identifier(request.name)
         stamp = sql.Literal(_stamp(request.installation_id, database=str(request.database_id)))
-        logins = sql.SQL(", ").join(
-            sql.Identifier(login_name(request.name, login.key)) for login in request.logins
-        )
         async with connection.transaction(), connection.pipeline():
             await connection.execute(sql.SQL("comment on database {} is {}").format(name, stamp))
             await connection.execute(sql.SQL("revoke all on database {} from public").format(name))
-            await connection.execute(
-                sql.SQL("grant connect, temporary on database {} to {}").format(name, logins)
-            )
+            await self._grant_database(connection, request.name, request.logins)
             await connection.execute(
                 sql.SQL("alter database {} allow_connections true").format(name)
             )
+
+    async def _grant_database(
+        self, connection: Connection, database: str, logins: tuple[Login, ...]
+    ) -> None:
+        """Who may connect, and who may create. Made anew for every copy: privileges on a database
+        are not copied with it."""
+        granted = {
+            "connect, temporary": [login_name(database, login.key) for login in logins],
+            "create": _creators(database, logins),
+        }
+        for privileges, names in granted.items():
+            if names:
+                await connection.execute(
+                    sql.SQL("grant {} on database {} to {}").format(
+                        sql.SQL(privileges),
+                        sql.Identifier(database),
+                        sql.SQL(", ").join(map(sql.Identifier, names)),
+                    )
+                )
 
     # --- templates --------------------------------------------------------------------------------
 
@@ -503,6 +524,26 @@ def _let_log_in(role: sql.Identifier, verifier: str) -> sql.Composed:
     return sql.SQL("alter role {} login password {}").format(role, sql.Literal(verifier))
 
 
+def _creators(database: str, logins: tuple[Login, ...]) -> list[str]:
+    """Who makes schemas there. A role that several databases share may be among them: a privilege on
+    a database is of use only to a session inside it, which only its own logins have."""
+    return sorted(
+        {login.acts_as or login_name(database, login.key) for login in logins if login.creates}
+    )
+
+
+def _session_settings(login: Login) -> list[tuple[str, tuple[str, ...]]]:
+    """What the login's sessions begin with; several values for a setting that is a list."""
+    settings: list[tuple[str, tuple[str, ...]]] = [
+        (name, (value,)) for name, value in login.settings
+    ]
+    if login.search_path:
+        settings.append(("search_path", login.search_path))
+    if login.acts_as is not None:
+        settings.append(("role", (login.acts_as,)))
+    return settings
+
+
 def login_name(database: str, key: str) -> str:
     """The name of a database's login; at most 63 bytes, as database names are 41."""
     return f"{database}_{key}"
@@ -550,10 +591,23 @@ def _same_stamp(seen: str | None, wanted: str) -> bool:
 
 
 def _is_as_wanted(row: dict[str, Any], login: Login) -> bool:
-    settings = [] if login.acts_as is None else [f"role={login.acts_as}"]
+    wanted = {_as_stored(name, values) for name, values in _session_settings(login)}
+    # An operator may have added others; none may make the login act as somebody else.
+    seen = set(row["settings"])
     return (
         (row["rolcanlogin"] or login.password is None)
+        and row["rolinherit"] == login.inherits
         and row["rolconnlimit"] == login.connection_limit
         and row["member_of"] == sorted(login.member_of)
-        and [setting for setting in row["settings"] if setting.startswith("role=")] == settings
+        and wanted <= seen
+        and all(setting in wanted for setting in seen if setting.startswith("role="))
     )
+
+
+def _as_stored(name: str, values: tuple[str, ...]) -> str:
+    """A setting as PostgreSQL keeps it: the names of a search path are identifiers."""
+    if name == "search_path":
+        values = tuple(
+            value if value.isidentifier() and value.islower() else f'"{value}"' for value in values
+        )
+    return f"{name}={', '.join(values)}"

@@ -12,7 +12,7 @@ from pg_database d
 where d.datname = %(name)s
 
 -- name: observe_logins
-select r.rolname, r.rolconnlimit, r.rolcanlogin,
+select r.rolname, r.rolconnlimit, r.rolcanlogin, r.rolinherit,
        coalesce((
            select array_agg(g.rolname order by g.rolname)
            from pg_auth_members m join pg_roles g on g.oid = m.roleid

@@ -32,13 +32,26 @@ Connection = AsyncConnection[DictRow]
 @dataclass(frozen=True)
 class Login:
     """A login that the database is to have. Without a password it exists, with its memberships, but
-    nobody can log in with it until :meth:`Provider.enable_login`."""
+    nobody can log in with it until :meth:`Provider.enable_login`.
+
+    Attributes:
+        acts_as: the role that it is from the moment it has logged in.
+        inherits: it has the rights of its groups by itself; otherwise only after a SET ROLE.
+        creates: in this database, that role (or the login itself) may make schemas and install the
+            extensions that PostgreSQL calls trusted.
+        search_path: where its sessions look for names; the server's own choice when empty. With
+            ``settings``, it is what a session begins with: a group's settings are not inherited.
+    """
 
     key: str
     password: str | None = field(default=None, repr=False)
     member_of: tuple[str, ...] = ()
     acts_as: str | None = None
     connection_limit: int = -1
+    inherits: bool = True
+    creates: bool = False
+    search_path: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,8 @@ class Provider(Protocol):
         """Make it so."""
 
     async def enable_login(self, name: str, login: Login) -> None:
-        """Let ``login`` log in to the database ``name`` with its password, from now on."""
+        """Let ``login`` log in to the database ``name`` with its password, from now on. It becomes
+        as it is described here, and is made where an older version has not made it."""
 
     async def connection_limit(self, name: str, key: str) -> int | None:
         """How many connections the login ``key`` of the database ``name`` may have at the same time,

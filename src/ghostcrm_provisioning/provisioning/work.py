@@ -15,7 +15,13 @@ from ghostcrm_provisioning.client_database.install import (
     platform_fingerprint,
 )
 from ghostcrm_provisioning.client_database.isolation.proof import prove_template
-from ghostcrm_provisioning.client_database.roles import APPLICATION, LOGIN_ROLES, OWNER
+from ghostcrm_provisioning.client_database.roles import (
+    APPLICATION,
+    LOGIN_ROLES,
+    OWNER,
+    LoginRole,
+    login_role,
+)
 from ghostcrm_provisioning.clients.client import CLIENTS, Client, names_of_seals
 from ghostcrm_provisioning.clients.credentials import Credentials
 from ghostcrm_provisioning.clients.run import HeldRun
@@ -105,16 +111,31 @@ def logins_of(credentials: Credentials, plan: Plan) -> tuple[Login, ...]:
     """The logins of a client database; the plan limits how often the application may connect. The
     others are enabled when somebody first asks for them: what nobody uses, nobody can steal."""
     return tuple(
-        Login(
-            key=role.key,
-            password=credentials.passwords[role.key] if role.key == APPLICATION else None,
-            member_of=role.member_of,
-            acts_as=role.acts_as,
-            connection_limit=(
-                plan.connection_limit if role.key == APPLICATION else role.connection_limit
-            ),
+        login_of(
+            role,
+            password=credentials.passwords[role.key],
+            connection_limit=plan.connection_limit,
         )
+        if role.key == APPLICATION
+        else login_of(role)
         for role in LOGIN_ROLES
+    )
+
+
+def login_of(
+    role: LoginRole, *, password: str | None = None, connection_limit: int | None = None
+) -> Login:
+    """The login of this role; with a password it is one that can log in."""
+    return Login(
+        key=role.key,
+        password=password,
+        member_of=role.member_of,
+        inherits=role.inherits,
+        acts_as=role.acts_as,
+        creates=role.creates,
+        connection_limit=role.connection_limit if connection_limit is None else connection_limit,
+        search_path=role.search_path,
+        settings=role.settings,
     )
 
 
@@ -162,6 +183,6 @@ async def gather_work(
             template=template_of(blueprint),
             logins=logins_of(credentials, plan),
         ),
-        owner=Login(OWNER, credentials.passwords[OWNER]),
+        owner=login_of(login_role(OWNER), password=credentials.passwords[OWNER]),
         password_hash=password_hash,
     )

@@ -3,8 +3,7 @@
 -- Applied by our admin login (CREATEDB, CREATEROLE, able to SET ROLE to the roles named here; not a
 -- superuser) in the database that it owns. On PostgreSQL 16 and later "able to SET ROLE" does not
 -- mean "inherits its privileges", so whatever belongs to another role is made as that role.
--- Roles, and the privileges on the database itself, are made elsewhere: they do not live in a
--- database and are not copied from a template.
+-- Roles are made elsewhere: they do not live in a database.
 
 -- The owner is supabase_admin because the Supabase CLI's `migration down` and `db reset` drop every
 -- schema that is not a system's or of that role.
