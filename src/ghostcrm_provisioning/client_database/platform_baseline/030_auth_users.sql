@@ -115,5 +115,7 @@ revoke all on table auth.users, auth.identities, auth.schema_migrations
     from public, anon, authenticated, service_role;
 grant select, references, trigger, truncate on table auth.users, auth.identities
     to ghostcrm_client_owner;
+-- Of GoTrue's other tables, which it makes when it first starts, too.
+alter default privileges in schema auth grant truncate on tables to ghostcrm_client_owner;
 
 reset role;
