@@ -32,11 +32,11 @@ from ghostcrm_provisioning.client_database.plan_usage import (
     find_what_needs,
     only_looking,
 )
-from ghostcrm_provisioning.client_database.roles import APPLICATION, OWNER
+from ghostcrm_provisioning.client_database.roles import APPLICATION, OWNER, login_role
 from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.errors import ClientNotReady
-from ghostcrm_provisioning.providers.provider import Connection, Login
-from ghostcrm_provisioning.provisioning.work import open_secrets
+from ghostcrm_provisioning.providers.provider import Connection
+from ghostcrm_provisioning.provisioning.work import login_of, open_secrets
 from ghostcrm_provisioning.registrar import AcceptedPlanChange
 from ghostcrm_provisioning.wiring import Installation
 
@@ -223,7 +223,7 @@ async def _as_owner(installation: Installation, client: Client) -> AsyncIterator
     """With the rights of the schema's owner and no others: see :meth:`Work.as_owner`."""
     async with installation.control.connection() as control:
         credentials, _ = await open_secrets(control, installation.sealer, client)
-    login = Login(OWNER, credentials.passwords[OWNER])
+    login = login_of(login_role(OWNER), password=credentials.passwords[OWNER])
     provider = await installation.providers.of_server(client.server_id)
     await provider.enable_login(client.database_name, login)
     async with provider.log_in(client.database_name, login) as connection:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -31,35 +30,15 @@ from ghostcrm_provisioning.registration import on_client_registration
 from ghostcrm_provisioning.wiring import Installation
 from tests.command import ghostcrm
 from tests.conftest import Server
-
-PASSWORD = "secure-password"
-
-
-@dataclass(frozen=True)
-class Client:
-    """A provisioned client, and how to ask for its settings."""
-
-    id: str
-    database: str
-    user_id: str
-    environment: dict[str, str]
-
-    def env_file(self, role: str) -> str:
-        outcome = ghostcrm(
-            "clients", "connect", self.id, "--role", role, "--format", "env",
-            environment=self.environment,
-        )  # fmt: skip
-        assert outcome.code == 0, outcome.stderr
-        return outcome.stdout
-
-    def settings(self, role: str) -> dict[str, str]:
-        return read_by_docker(self.env_file(role))
-
-
-def read_by_docker(text: str) -> dict[str, str]:
-    """As ``docker run --env-file`` does: to the first ``=`` it is the name; quotes are kept."""
-    pairs = [line.partition("=") for line in text.splitlines() if line[:1] not in {"", "#"}]
-    return {name: value for name, _, value in pairs}
+from tests.prepared_control import PreparedControl
+from tests.provisioned import (
+    ADMIN_EMAIL,
+    PASSWORD,
+    ProvisionedClient,
+    new_installation,
+    provision,
+    read_by_docker,
+)
 
 
 def read_by_a_shell(text: str, folder: Path) -> dict[str, str]:
@@ -78,18 +57,12 @@ def read_by_a_shell(text: str, folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def client(environment: Callable[..., dict[str, str]]) -> Client:
-    variables = environment()
-    outcome = ghostcrm(
-        "provision", "ACME", "--admin-email", "a@acme.com", "--password-stdin", "--json",
-        environment=variables, stdin=f"{PASSWORD}\n",
-    )  # fmt: skip
-    assert outcome.code == 0, outcome.stderr
-    document = outcome.document
-    return Client(
-        document["id"], document["database"]["name"], document["admin"]["userId"], variables
-    )
+@pytest.fixture(scope="module")
+def client(
+    server: Server, prepared_control: PreparedControl, tmp_path_factory: pytest.TempPathFactory
+) -> ProvisionedClient:
+    folder = tmp_path_factory.mktemp("speaking")
+    return provision("ACME", new_installation(server, prepared_control, folder))
 
 
 class PostgRest:
@@ -137,7 +110,7 @@ def token_of_gotrue(settings: dict[str, str], user_id: str, **claims: object) ->
 
 @pytest.mark.parametrize("role", ["app", "service", "auth", "owner", "api"])
 def test_a_shell_and_docker_read_the_same_settings(
-    client: Client, tmp_path: Path, role: str
+    client: ProvisionedClient, tmp_path: Path, role: str
 ) -> None:
     text = client.env_file(role)
     settings = read_by_docker(text)
@@ -156,7 +129,9 @@ def test_a_shell_and_docker_read_the_same_settings(
     assert row == {"session_user": f"{client.database}_{role}", "name": client.database}
 
 
-def test_supabase_auth_finds_its_tables_and_the_admin(client: Client, server: Server) -> None:
+def test_supabase_auth_finds_its_tables_and_the_admin(
+    client: ProvisionedClient, server: Server
+) -> None:
     settings = client.settings("auth")
     assert settings["GOTRUE_DB_DRIVER"] == "postgres"
     url = settings["GOTRUE_DB_DATABASE_URL"]
@@ -165,10 +140,10 @@ def test_supabase_auth_finds_its_tables_and_the_admin(client: Client, server: Se
         user = gotrue.execute(
             "select * from users where instance_id = %s and lower(email) = %s and aud = %s"
             " and is_sso_user = false",
-            (UUID(int=0), "a@acme.com", settings["GOTRUE_JWT_AUD"]),
+            (UUID(int=0), ADMIN_EMAIL, settings["GOTRUE_JWT_AUD"]),
         ).fetchone()
         assert user is not None
-        assert str(user["id"]) == client.user_id
+        assert str(user["id"]) == client.admin_id
         assert bcrypt.checkpw(PASSWORD.encode(), str(user["encrypted_password"]).encode())
         # Its migrations: a table of their own memory, new tables, functions that they replace.
         gotrue.execute("insert into schema_migrations (version) values ('20990101000000')")
@@ -198,17 +173,17 @@ def test_supabase_auth_finds_its_tables_and_the_admin(client: Client, server: Se
         connection.close()
 
 
-def test_postgrest_becomes_whom_a_token_names(client: Client) -> None:
+def test_postgrest_becomes_whom_a_token_names(client: ProvisionedClient) -> None:
     settings = client.settings("app")
     assert settings["PGRST_DB_SCHEMAS"] == "public"
     postgrest = PostgRest(settings)
 
-    with postgrest.request(token_of_gotrue(client.settings("auth"), client.user_id)) as admin:
+    with postgrest.request(token_of_gotrue(client.settings("auth"), client.admin_id)) as admin:
         row = admin.execute(
             "select current_user as role, auth.uid()::text as id, (select role_key from profiles"
             " where id = auth.uid()) as in_the_crm"
         ).fetchone()
-        assert row == {"role": "authenticated", "id": client.user_id, "in_the_crm": "owner"}
+        assert row == {"role": "authenticated", "id": client.admin_id, "in_the_crm": "owner"}
         admin.execute("insert into contacts (first_name, last_name) values ('Ada', 'Lovelace')")
         assert len(admin.execute("select from contacts").fetchall()) == 1
 
@@ -234,7 +209,7 @@ def test_postgrest_becomes_whom_a_token_names(client: Client) -> None:
         app.execute("set role service_role")
 
 
-def test_postgrest_becomes_nobody_else(client: Client) -> None:
+def test_postgrest_becomes_nobody_else(client: ProvisionedClient) -> None:
     settings = client.settings("api")
     postgrest = PostgRest(settings)
     signing = client.settings("auth")
@@ -244,7 +219,7 @@ def test_postgrest_becomes_nobody_else(client: Client) -> None:
     ):  # fmt: skip
         with (
             pytest.raises(psycopg.errors.InsufficientPrivilege),
-            postgrest.request(token_of_gotrue(signing, client.user_id, role=role)),
+            postgrest.request(token_of_gotrue(signing, client.admin_id, role=role)),
         ):
             pass
     forged = jwt.encode({"role": "service_role"}, "another client's secret" * 2, algorithm="HS256")
@@ -259,7 +234,11 @@ def test_postgrest_becomes_nobody_else(client: Client) -> None:
     assert settings["PGRST_DB_CONFIG"] == "false"
 
 
-def test_nobody_logs_in_as_postgrest_before_somebody_asks(client: Client, server: Server) -> None:
+def test_nobody_logs_in_as_postgrest_before_somebody_asks(
+    client: ProvisionedClient, server: Server
+) -> None:
+    client = provision("Unasked", client.environment)
+
     def can_log_in() -> object:
         with server.superuser() as connection:
             row = connection.execute(
@@ -275,7 +254,7 @@ def test_nobody_logs_in_as_postgrest_before_somebody_asks(client: Client, server
     assert can_log_in() is True
 
 
-def test_a_format_that_does_not_exist_is_refused(client: Client) -> None:
+def test_a_format_that_does_not_exist_is_refused(client: ProvisionedClient) -> None:
     outcome = ghostcrm(
         "clients", "connect", client.id, "--format", "yaml", environment=client.environment
     )

@@ -6,7 +6,6 @@ the next run needs no network. Without npm these tests are skipped; `.ci/run` in
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import json
 import os
@@ -14,18 +13,15 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import psycopg
 import pytest
-from psycopg import sql
-from psycopg.rows import dict_row
 
-from ghostcrm_provisioning.client_database.roles import prepare_server
-from tests.command import ghostcrm
-from tests.conftest import ADMIN, Server
+from tests.conftest import Server
+from tests.prepared_control import PreparedControl
+from tests.provisioned import ProvisionedClient, new_installation, provision
 
 VERSION = "3.1.0"
 
@@ -100,67 +96,28 @@ def supabase(
     return SupabaseCli(program, tmp_path_factory.mktemp("supabase-home"))
 
 
-@dataclass(frozen=True)
-class Client:
-    """A client that the product has provisioned."""
-
-    id: str
-    database: str
-    owner_url: str
-    environment: dict[str, str]
+@pytest.fixture(scope="session")
+def new_client(
+    server: Server, prepared_control: PreparedControl, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], ProvisionedClient]:
+    """Provisions one more client."""
+    environment = new_installation(server, prepared_control, tmp_path_factory.mktemp("clients"))
+    return partial(provision, environment=environment)
 
 
 @pytest.fixture(scope="session")
-def new_client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Client]:
-    """Provisions clients in one installation, as an operator does; the template is built once."""
-    name = f"control_{uuid4().hex[:12]}"
-    asyncio.run(_make_control_database(server, name))
-    environment = os.environ | {
-        "GHOSTCRM_HOME": str(tmp_path_factory.mktemp("home")),
-        "GHOSTCRM_DATABASE_URL": server.admin_url(name),
-    }
-
-    def provision(company: str) -> Client:
-        made = ghostcrm(
-            "provision", company, "--admin-email", "admin@acme.com", "--json",
-            environment=environment,
-        )  # fmt: skip
-        assert made.code == 0, made.stderr
-        client_id = made.document["id"]
-        shown = ghostcrm(
-            "clients", "connect", client_id, "--role", "owner", "--format", "env",
-            environment=environment,
-        )  # fmt: skip
-        assert shown.code == 0, shown.stderr
-        name, _, url = shown.stdout.strip().partition("=")
-        assert name == "DATABASE_URL"
-        return Client(client_id, made.document["database"]["name"], url, environment)
-
-    return provision
-
-
-async def _make_control_database(server: Server, name: str) -> None:
-    connection = await psycopg.AsyncConnection.connect(
-        server.running.url(), autocommit=True, row_factory=dict_row
-    )
-    async with connection:
-        await prepare_server(connection, admin=ADMIN)
-        await connection.execute(
-            sql.SQL("create database {} owner {}").format(
-                sql.Identifier(name), sql.Identifier(ADMIN)
-            )
-        )
-
-
-@pytest.fixture(scope="session")
-def client(new_client: Callable[[str], Client]) -> Client:
+def client(new_client: Callable[[str], ProvisionedClient]) -> ProvisionedClient:
     """One to look at."""
     return new_client("ACME")
 
 
+@pytest.fixture(scope="session")
+def owner_url(client: ProvisionedClient) -> str:
+    return client.url("owner")
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder for the CLI to work in, with a migration of the client's own."""
-    migrations = tmp_path / "supabase" / "migrations"
-    migrations.mkdir(parents=True)
+    """A folder for the CLI to work in."""
+    (tmp_path / "supabase" / "migrations").mkdir(parents=True)
     return tmp_path

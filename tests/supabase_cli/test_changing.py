@@ -15,9 +15,9 @@ from psycopg.rows import dict_row
 
 from ghostcrm_provisioning.client_database.install import observe_installation
 from ghostcrm_provisioning.client_database.isolation.catalog import Fact, read_facts
-from tests.command import ghostcrm
 from tests.conftest import Server
-from tests.supabase_cli.conftest import Client, SupabaseCli
+from tests.provisioned import ProvisionedClient
+from tests.supabase_cli.conftest import SupabaseCli
 
 VERSION = "20260101000000"
 MIGRATION = f"supabase/migrations/{VERSION}_reports.sql"
@@ -57,14 +57,15 @@ def _schemas(server: Server, database: str) -> set[str]:
 
 def test_a_migration_is_pushed_and_taken_back(
     supabase: SupabaseCli,
-    new_client: Callable[[str], Client],
+    new_client: Callable[[str], ProvisionedClient],
     server: Server,
     project: Path,
 ) -> None:
     client = new_client("Pushing")
+    url = client.url("owner")
 
     def run(*command: str) -> None:
-        supabase.run(*command, url=client.owner_url, folder=project)
+        supabase.run(*command, url=url, folder=project)
 
     before, schemas = _catalog(server, client.database), _schemas(server, client.database)
     # A project begins with what is there: a version without its file would stop the push.
@@ -82,42 +83,39 @@ def test_a_migration_is_pushed_and_taken_back(
         ).fetchall()
     assert {row["owner"] for row in extensions} == {"ghostcrm_client_owner"}
     assert len(extensions) == 2
-    listed = supabase.ask("migration", "list", url=client.owner_url, folder=project)["migrations"]
+    listed = supabase.ask("migration", "list", url=url, folder=project)["migrations"]
     assert [(each["local"], each["remote"]) for each in listed] == [("001", "001"), (VERSION,) * 2]
 
     run("migration", "down", "--last", "1", "--yes")
     assert _schemas(server, client.database) == schemas
     assert _catalog(server, client.database) == before
-    listed = supabase.ask("migration", "list", url=client.owner_url, folder=project)["migrations"]
+    listed = supabase.ask("migration", "list", url=url, folder=project)["migrations"]
     assert [each["remote"].strip() for each in listed] == ["001", ""]
 
     # It can be handed in again, and the client is reached as before.
     run("db", "push", "--yes")
-    connection = ghostcrm("clients", "connect", client.id, "--json", environment=client.environment)
-    with psycopg.connect(connection.document["databaseUrl"]) as app:
+    with psycopg.connect(client.url("app")) as app:
         app.execute("select from public.contacts")
 
 
 def test_a_reset_brings_the_blueprint_back_as_it_was(
     supabase: SupabaseCli,
-    new_client: Callable[[str], Client],
+    new_client: Callable[[str], ProvisionedClient],
     server: Server,
     project: Path,
 ) -> None:
     client = new_client("Resetting")
-    auth = ghostcrm(
-        "clients", "connect", client.id, "--role", "auth", "--json", environment=client.environment
-    )
+    url = client.url("owner")
     # GoTrue makes tables of its own when it first starts.
-    with psycopg.connect(auth.document["databaseUrl"], autocommit=True) as gotrue:
+    with psycopg.connect(client.url("auth"), autocommit=True) as gotrue:
         gotrue.execute("create table sessions (id uuid primary key, user_id uuid references users)")
         gotrue.execute("insert into sessions select gen_random_uuid(), id from users")
-    supabase.run("migration", "fetch", "--yes", url=client.owner_url, folder=project)
+    supabase.run("migration", "fetch", "--yes", url=url, folder=project)
     before, schemas = _catalog(server, client.database), _schemas(server, client.database)
     with server.superuser(client.database) as inside:
         inside.execute("set role ghostcrm_client_owner")
         inside.execute("create table public.by_hand ()")
-    supabase.run("db", "reset", "--yes", "--no-seed", url=client.owner_url, folder=project)
+    supabase.run("db", "reset", "--yes", "--no-seed", url=url, folder=project)
     assert _schemas(server, client.database) == schemas
     assert _catalog(server, client.database) == before
     with server.superuser(client.database) as inside:

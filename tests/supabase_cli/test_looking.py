@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from tests.conftest import Server
-from tests.supabase_cli.conftest import Client, SupabaseCli
+from tests.provisioned import ProvisionedClient
+from tests.supabase_cli.conftest import SupabaseCli
 
 ADVISORS = ("db", "advisors", "--type", "all", "--level", "info", "--fail-on", "warn")
 # `db-stats`, `outliers` and `calls` read pg_stat_statements, which only a superuser can bring.
@@ -20,23 +21,23 @@ INSPECTIONS = (
 
 
 def test_the_history_of_migrations_is_read(
-    supabase: SupabaseCli, client: Client, project: Path
+    supabase: SupabaseCli, owner_url: str, project: Path
 ) -> None:
-    listed = supabase.ask("migration", "list", url=client.owner_url, folder=project)
+    listed = supabase.ask("migration", "list", url=owner_url, folder=project)
     versions = [migration.version for migration in read_blueprint("ghostcrm").migrations]
     assert [migration["remote"] for migration in listed["migrations"]] == versions
 
 
 def test_the_advisors_find_nothing_but_indexes_that_nobody_has_used_yet(
-    supabase: SupabaseCli, client: Client, project: Path
+    supabase: SupabaseCli, owner_url: str, project: Path
 ) -> None:
-    found = supabase.ask(*ADVISORS, url=client.owner_url, folder=project)["results"]
+    found = supabase.ask(*ADVISORS, url=owner_url, folder=project)["results"]
     assert {(result["name"], result["level"]) for result in found} == {("unused_index", "INFO")}
 
 
 def test_the_advisors_would_have_said_so(
     supabase: SupabaseCli,
-    new_client: Callable[[str], Client],
+    new_client: Callable[[str], ProvisionedClient],
     server: Server,
     project: Path,
 ) -> None:
@@ -49,7 +50,7 @@ def test_the_advisors_would_have_said_so(
         inside.execute("create function public.one() returns int language sql return 1")
         inside.execute("create policy everything on public.profiles to authenticated using (true)")
     finished = supabase.attempt(
-        *ADVISORS, "--output-format", "json", url=client.owner_url, folder=project
+        *ADVISORS, "--output-format", "json", url=client.url("owner"), folder=project
     )
     assert finished.code != 0
     found = Counter(result["name"] for result in finished.document["results"])
@@ -62,11 +63,9 @@ def test_the_advisors_would_have_said_so(
 
 
 def test_types_are_generated_for_every_table(
-    supabase: SupabaseCli, client: Client, server: Server, project: Path
+    supabase: SupabaseCli, owner_url: str, client: ProvisionedClient, server: Server, project: Path
 ) -> None:
-    types = supabase.run(
-        "gen", "types", "--lang", "typescript", url=client.owner_url, folder=project
-    )
+    types = supabase.run("gen", "types", "--lang", "typescript", url=owner_url, folder=project)
     assert "export type Database = {" in types.stdout
     with server.superuser(client.database) as inside:
         rows = inside.execute(
@@ -77,9 +76,9 @@ def test_types_are_generated_for_every_table(
         assert f'"{row["tablename"]}": {{' in types.stdout
 
 
-def test_the_database_is_inspected(supabase: SupabaseCli, client: Client, project: Path) -> None:
+def test_the_database_is_inspected(supabase: SupabaseCli, owner_url: str, project: Path) -> None:
     def inspect(what: str) -> int:
-        rows = supabase.ask("inspect", "db", what, url=client.owner_url, folder=project)["rows"]
+        rows = supabase.ask("inspect", "db", what, url=owner_url, folder=project)["rows"]
         return len(rows)
 
     with ThreadPoolExecutor(2) as pool:
@@ -90,20 +89,18 @@ def test_the_database_is_inspected(supabase: SupabaseCli, client: Client, projec
 
 
 def test_statistics_of_statements_are_said_to_be_missing(
-    supabase: SupabaseCli, client: Client, project: Path
+    supabase: SupabaseCli, owner_url: str, project: Path
 ) -> None:
     finished = supabase.attempt(
-        "inspect", "db", "outliers", "--output-format", "json", url=client.owner_url, folder=project
+        "inspect", "db", "outliers", "--output-format", "json", url=owner_url, folder=project
     )
     assert finished.code != 0
     assert "pg_stat_statements" in finished.document["error"]["message"]
 
 
 def test_a_query_runs_as_the_owner_of_the_schema(
-    supabase: SupabaseCli, client: Client, project: Path
+    supabase: SupabaseCli, owner_url: str, project: Path
 ) -> None:
     question = "select current_user as role, count(*)::int as roles from public.roles"
-    rows = supabase.ask(
-        "db", "query", "--read-only", question, url=client.owner_url, folder=project
-    )
+    rows = supabase.ask("db", "query", "--read-only", question, url=owner_url, folder=project)
     assert rows == [{"role": "ghostcrm_client_owner", "roles": 5}]
