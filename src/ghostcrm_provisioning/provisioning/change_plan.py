@@ -16,8 +16,6 @@ afterwards is held against the new one. Nothing is ever deleted.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from psycopg.types.json import Jsonb
 
 from ghostcrm_provisioning.client_database.plan_settings import (
@@ -63,8 +61,8 @@ async def apply_plan_settings(work: Work) -> None:
 
 
 def _application(work: Work) -> Login:
-    login = next(each for each in work.request.logins if each.key == APPLICATION)
-    return replace(login, connection_limit=work.plan.connection_limit)
+    """With the limit of the wished plan, as all logins of the request are."""
+    return next(each for each in work.request.logins if each.key == APPLICATION)
 
 
 async def connections_are_limited(work: Work) -> Observation:
@@ -72,7 +70,7 @@ async def connections_are_limited(work: Work) -> Observation:
     if seen is None:
         return Observation(False, "the application's login is not there")
     return Observation(
-        seen == work.plan.connection_limit, f"the application may have {seen} connections"
+        seen == _application(work).connection_limit, f"the application may have {seen} connections"
     )
 
 
