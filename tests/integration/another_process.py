@@ -11,10 +11,12 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID, uuid4
 
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
+from ghostcrm_provisioning.clients.run import HeldRun
 from ghostcrm_provisioning.control_database.database import connection_options, upgrade
 from ghostcrm_provisioning.errors import GhostcrmError
 from ghostcrm_provisioning.queue.provisioning_queue import QUEUE_VERSION, install_queue
@@ -42,6 +44,22 @@ async def _register(name: str, email: str, plan: str) -> Any:
     return {"clientId": str(accepted.client_id), "created": accepted.created}
 
 
+async def _hold(run_id: str) -> Any:
+    """Takes a run up and stands in the middle of a write to it; goes on at the next line."""
+    async with (
+        open_installation(read_settings()) as installation,
+        installation.control.connection() as own,
+    ):
+        await _go()
+        held = await HeldRun.take_up(installation.control, own, UUID(run_id), uuid4())
+        assert held is not None
+        async with held.holding() as connection:
+            print("holding", flush=True)
+            await asyncio.to_thread(sys.stdin.readline)
+            await connection.execute("update clients set name = 'written by a zombie'")
+    return {"written": True}
+
+
 async def _open() -> Any:
     settings = read_settings()
     await _go()
@@ -64,6 +82,7 @@ async def _upgrade() -> Any:
 
 _WHAT: dict[str, Callable[..., Awaitable[Any]]] = {
     "register": _register,
+    "hold": _hold,
     "open": _open,
     "upgrade": _upgrade,
 }

@@ -15,15 +15,18 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
+from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.client_database.roles import prepare_server
 from ghostcrm_provisioning.clients.run import HeldRun
 from ghostcrm_provisioning.embedded import EmbeddedPostgres
 from ghostcrm_provisioning.explanation import explain
-from ghostcrm_provisioning.providers.postgres import PostgresProvider
+from ghostcrm_provisioning.providers import postgres
+from ghostcrm_provisioning.providers.postgres import POSTGRES, PostgresProvider
 from ghostcrm_provisioning.provisioning.client_database_provisioner import (
     ClientDatabaseProvisioner,
 )
 from ghostcrm_provisioning.provisioning.retry import RetryPolicy
+from ghostcrm_provisioning.provisioning.work import template_of
 from ghostcrm_provisioning.wiring import Installation
 from tests.conftest import OpenInstallation
 from tests.integration.control import (
@@ -301,6 +304,33 @@ async def test_being_told_to_wait_is_no_attempt(
     assert await are_ready(installation, 1)
     attempts = await list_attempts(installation, registered.run_id)
     assert attempts[3] == ("acquire_database", 1, "done")
+
+
+async def test_waiting_for_a_template_that_another_builds_is_no_attempt(
+    opened: OpenInstallation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_LOCK_TIMEOUT", "50ms")
+    blueprint = write_small_blueprint(
+        tmp_path / "new", _002_note="alter table public.things add column note text;\n"
+    )
+    installation = await opened(blueprint=blueprint)
+    template = (
+        f"ghostcrm_template_{installation.id.hex[:8]}"
+        f"_{template_of(read_blueprint(str(blueprint))).fingerprint[:16]}"
+    )
+    registered = await register(installation)
+    async with installation.control.connection() as builder:
+        await builder.execute(POSTGRES["lock_template"], {"name": template})
+        for _ in range(2):
+            assert await installation.provisioner.carry_out(registered.run_id, uuid4()) == 2.0
+        await builder.execute(POSTGRES["unlock_template"], {"name": template})
+    assert await installation.provisioner.carry_out(registered.run_id, uuid4()) is None
+    attempts = await list_attempts(installation, registered.run_id)
+    assert attempts[:3] == [
+        ("acquire_database", 1, "told_to_wait"),
+        ("acquire_database", 1, "told_to_wait"),
+        ("acquire_database", 1, "done"),
+    ]
 
 
 async def test_being_told_to_wait_for_too_long_is_a_failure_and_a_retry_waits_anew(

@@ -165,11 +165,12 @@ class HeldRun:
         Args:
             own: a connection to the control database that is this run's for as long as it is held.
         """
-        async with own.pipeline(), own.transaction():
+        async with own.pipeline() as pipeline, own.transaction():
             # Apart from what follows, which must see everything that its last holder has written.
             await own.execute(RUNS["lock_run"], {"run_id": run_id})
             taken = await own.execute(RUNS["take_up"], {"run_id": run_id, "worker_id": worker_id})
             await own.execute(CLIENTS["mark_provisioning"], {"run_id": run_id})
+            await pipeline.sync()
             row = await taken.fetchone()
         return None if row is None else cls(control, own, Run.from_row(row), worker_id)
 
@@ -190,17 +191,21 @@ class HeldRun:
         first and looked afterwards could hold a lock that its successor waits for. The writes are
         sent without waiting for each other's results (pipeline mode).
 
+        Whenever results are waited for, they are waited for with a sync: only after one does the server
+        call the transaction idle, and end it when this process is frozen.
+
         Raises:
             Superseded: another worker has taken it up since; nothing was written.
         """
         async with (
             self.connection() as connection,
-            connection.pipeline(),
+            connection.pipeline() as pipeline,
             connection.transaction(),
         ):
             held = await connection.execute(
                 RUNS["hold"], {"run_id": self.run.id, "fence": self.run.fence}
             )
+            await pipeline.sync()
             if await held.fetchone() is None:
                 raise Superseded(f"The run {self.run.id} was taken over by another worker.")
             yield connection

@@ -57,6 +57,7 @@ _ASYNCPG_PARAMETERS = (
     "target_session_attrs",
 )
 _LONGEST_SILENCE = timedelta(seconds=1)
+_GOODBYE_SECONDS = 3.0
 
 
 def _raise_if_refused(error: Exception) -> None:
@@ -139,9 +140,10 @@ class Worker:
             housekeeping.cancel()
             with suppress(asyncio.CancelledError):
                 await housekeeping
-            with suppress(GhostcrmError):
-                async with self._control.connection() as connection:
-                    await connection.execute(RUNS["leave"], {"id": self.id})
+            # Not for ever, should the database be gone: whoever does not say goodbye is forgotten.
+            with suppress(GhostcrmError, TimeoutError):
+                async with asyncio.timeout(_GOODBYE_SECONDS), self._control.connection() as own:
+                    await own.execute(RUNS["leave"], {"id": self.id})
 
     def stop(self) -> None:
         """Take no new work; :meth:`run` returns when what is in hand is finished."""
