@@ -159,7 +159,7 @@ async def _assert_each_was_made_once(
 
 async def _until_all_is_ready(installation: Installation, clients: int) -> None:
     """All clients are ready, their runs have succeeded, and no job is left over; which takes a worker
-    that lives: the run's end is recorded after the client's, and the jobs are written off in batches."""
+    that lives: the jobs are written off in batches."""
     await _wait_until(installation, lambda seen: seen == {"ready": clients}, 120)
     deadline = time.monotonic() + 15
     while True:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.clients.client import find_client
@@ -231,6 +232,31 @@ async def test_two_workers_on_the_same_run_end_with_one_of_everything(
         " where action = 'client.ready'",
     )
     assert (row["all"], row["each"]) == (REPETITIONS, REPETITIONS), "ready once each"
+
+
+async def test_nobody_sees_a_ready_client_whose_run_has_not_succeeded(
+    opened: OpenInstallation, small_blueprint: Path
+) -> None:
+    """Nor the other way round: whenever something is committed, both are so or neither is."""
+    installation = await opened(blueprint=small_blueprint)
+    await installation.control.execute(
+        "create function compare() returns trigger language plpgsql as $$ begin"
+        " if exists (select from ghostcrm.clients c join ghostcrm.runs r on r.client_id = c.id"
+        " where (c.status = 'ready') <> (r.status = 'succeeded'))"
+        " then raise exception 'one without the other'; end if; return null; end $$"
+    )
+    for table in ("clients", "runs"):
+        async with installation.control.connection() as connection:
+            await connection.execute(
+                sql.SQL(
+                    "create constraint trigger compare after update on {} deferrable"
+                    " initially deferred for each row execute function compare()"
+                ).format(sql.Identifier(table))
+            )
+    registered = await register(installation)
+    assert await installation.provisioner.carry_out(registered.run_id, uuid4()) is None
+    run = await find_run(installation, registered.run_id)
+    assert (run["status"], run["client_status"]) == ("succeeded", "ready"), run["error"]
 
 
 @pytest.mark.new_installation

@@ -126,11 +126,10 @@ where id = %(client_id)s
 update client_admins set password_hash_sealed = null where client_id = %(client_id)s
 
 -- name: is_handed_over
-select c.status = 'ready' and d.status = 'handed_over' and a.password_hash_sealed is null as holds
-from clients c
-join client_databases d on d.client_id = c.id
-join client_admins a on a.client_id = c.id
-where c.id = %(client_id)s
+select d.status = 'handed_over' and a.password_hash_sealed is null as holds
+from client_databases d
+join client_admins a on a.client_id = d.client_id
+where d.client_id = %(client_id)s
 
 -- name: find_home_server
 select id, name from servers where name = %(name)s

@@ -7,7 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -253,11 +253,19 @@ class HeldRun:
             )
         return row["attempt"], row["started_at"]
 
-    async def succeed(self, *, finished: tuple[int, str] | None) -> float:
-        """Record that the last step is done and with it the run; returns its duration in ms."""
+    async def succeed(
+        self,
+        *,
+        finished: tuple[int, str] | None,
+        conclude: Callable[[Connection], Awaitable[None]] | None = None,
+    ) -> float:
+        """Record that the last step is done and with it the run, and in the same transaction what
+        ``conclude`` writes; returns the run's duration in ms."""
         async with self.holding() as connection:
             if finished is not None:
                 await self._finish(connection, *finished)
+            if conclude is not None:
+                await conclude(connection)
             row = await (
                 await connection.execute(RUNS["succeed_run"], {"run_id": self.run.id})
             ).fetchone()

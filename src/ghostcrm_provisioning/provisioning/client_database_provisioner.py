@@ -121,7 +121,10 @@ class ClientDatabaseProvisioner:
                         resources.push_async_callback(work.close)
                     seen = await self._attempt(step, work, log, at)
                     finished = (at.position, seen)
-                duration_ms = await held.succeed(finished=finished)
+                duration_ms = await held.succeed(
+                    finished=finished,
+                    conclude=lambda connection: workflow.conclude(connection, client),
+                )
             except Superseded:
                 raise
             except Exception as error:

@@ -6,8 +6,10 @@ install blueprint    the complete CRM schema (nothing to do when the template ha
 create admin         the person who registered can sign in, as owner
 apply plan settings  what the plan allows, and whose CRM it is, stands in the database
 prove isolation      strangers see nothing: tried, not assumed
-hand over            the client is ready; what was only needed to make it is erased
+hand over            the database is the client's; what was only needed to make it is erased
 ```
+
+When all of it was seen, the client is ready: written in one transaction with the end of the run.
 
 Each step looks whether it is already so, makes it so, and looks again. So each may run twice, after
 a crash at any instant, or beside a zombie of itself.
@@ -30,7 +32,8 @@ from ghostcrm_provisioning.client_database.install import (
 )
 from ghostcrm_provisioning.client_database.isolation.proof import prove_isolation
 from ghostcrm_provisioning.client_database.plan_settings import apply_plan, observe_plan
-from ghostcrm_provisioning.clients.client import CLIENTS
+from ghostcrm_provisioning.clients.client import CLIENTS, Client
+from ghostcrm_provisioning.control_database.database import Connection
 from ghostcrm_provisioning.errors import PermanentFailure
 from ghostcrm_provisioning.observation import Observation
 from ghostcrm_provisioning.provisioning.work import Work
@@ -136,7 +139,7 @@ async def is_handed_over(work: Work) -> Observation:
         ).fetchone()
     if row is None or not row["holds"]:
         return Observation(False, "not handed over yet")
-    return Observation(True, "the client is ready")
+    return Observation(True, "the database is the client's")
 
 
 async def hand_over(work: Work) -> None:
@@ -144,16 +147,19 @@ async def hand_over(work: Work) -> None:
         parameters = {"client_id": work.client.id, "database_id": work.client.database_id}
         await connection.execute(CLIENTS["mark_handed_over"], parameters)
         await connection.execute(CLIENTS["erase_password_hash"], parameters)
-        await connection.execute(CLIENTS["mark_ready"], parameters)
-        await connection.execute(
-            CLIENTS["record_audit"],
-            {
-                "actor": "worker",
-                "action": "client.ready",
-                "client_id": work.client.id,
-                "details": Jsonb({"database": work.client.database_name, "plan": work.client.plan}),
-            },
-        )
+
+
+async def client_is_ready(connection: Connection, client: Client) -> None:
+    await connection.execute(CLIENTS["mark_ready"], {"client_id": client.id})
+    await connection.execute(
+        CLIENTS["record_audit"],
+        {
+            "actor": "worker",
+            "action": "client.ready",
+            "client_id": client.id,
+            "details": Jsonb({"database": client.database_name, "plan": client.plan}),
+        },
+    )
 
 
 PROVISION_CLIENT = Workflow(
@@ -168,4 +174,5 @@ PROVISION_CLIENT = Workflow(
         Step("prove_isolation", "Prove isolation", isolation_is_proven, nothing_to_make),
         Step("hand_over", "Hand over", is_handed_over, hand_over),
     ),
+    conclude=client_is_ready,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from ghostcrm_provisioning.clients.client import Client
+from ghostcrm_provisioning.control_database.database import Connection
 from ghostcrm_provisioning.observation import Observation
 from ghostcrm_provisioning.provisioning.work import Work
 
@@ -24,15 +26,24 @@ class Step:
     make: Callable[[Work], Awaitable[None]]
 
 
+async def nothing_more(_connection: Connection, _client: Client) -> None:
+    """The conclusion of a workflow that has none of its own."""
+
+
 @dataclass(frozen=True)
 class Workflow:
     """Steps in their order; ``kind`` is what a run of it is called, and ``failure`` what the audit
-    log says when one has failed."""
+    log says when one has failed.
+
+    ``conclude`` writes what becomes true of the client when all steps were observed to be done. It is
+    one transaction with the run's own success, so that nobody ever sees one without the other.
+    """
 
     kind: str
     title: str
     failure: str
     steps: tuple[Step, ...]
+    conclude: Callable[[Connection, Client], Awaitable[None]] = nothing_more
 
     @property
     def step_names(self) -> tuple[str, ...]:
