@@ -17,6 +17,7 @@ GhostcrmError
 ├── StillRunning               not finished in the time given; it goes on        exit 7, HTTP 202
 ├── ConfigurationError         the installation must be changed first            exit 1, HTTP 503
 │   ├── InvalidSetting
+│   ├── NoInstallationHere
 │   ├── SealingKeyMissing
 │   ├── ServerNotPrepared
 │   ├── NoServerAvailable
@@ -203,6 +204,16 @@ class InvalidSetting(ConfigurationError):
     code = "invalid_setting"
     exit_code = 2
     default_next_step = "Correct the environment variable that is named, and start again."
+
+
+class NoInstallationHere(ConfigurationError):
+    """There is no installation in this GHOSTCRM_HOME, and this command begins none."""
+
+    code = "no_installation_here"
+    default_next_step = (
+        "Set GHOSTCRM_HOME to the installation's folder, or run the command where that folder is. "
+        "Begin a new one with `ghostcrm provision` or `ghostcrm up`."
+    )
 
 
 class SealingKeyMissing(ConfigurationError):

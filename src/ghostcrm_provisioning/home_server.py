@@ -21,6 +21,7 @@ from ghostcrm_provisioning.client_database.roles import list_missing, prepare_se
 from ghostcrm_provisioning.embedded.server import EmbeddedPostgres, RunningPostgres
 from ghostcrm_provisioning.postgres_errors import translating
 from ghostcrm_provisioning.providers.postgres import connection_url
+from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.settings import Settings
 
 _ADMIN = "ghostcrm_admin"
@@ -35,6 +36,8 @@ class HomeServer:
     control_url: str = field(repr=False)
     name: str
     is_embedded: bool
+    # Something that the person who started it should know.
+    warning: str | None = None
 
 
 def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
@@ -64,7 +67,21 @@ async def open_home_server(settings: Settings) -> HomeServer:
     if not await _answers(control_url):
         with translating("the embedded PostgreSQL"):
             await _set_up(running, control_url)
-    return HomeServer(control_url, "embedded", is_embedded=True)
+    warning = moved(running)
+    if warning is not None:
+        get_logger("home_server").warning("embedded_postgres_moved", message=warning)
+    return HomeServer(control_url, "embedded", is_embedded=True, warning=warning)
+
+
+def moved(running: RunningPostgres) -> str | None:
+    """What to tell when the server has another port than before."""
+    if running.moved_from is None:
+        return None
+    return (
+        f"Port {running.moved_from} of the embedded PostgreSQL is taken by another program; it now uses "
+        f"{running.port}. URLs from before do not work any more: ask `ghostcrm clients connect` anew, "
+        "and set GHOSTCRM_EMBEDDED_PORT to keep a port."
+    )
 
 
 async def _answers(control_url: str) -> bool:

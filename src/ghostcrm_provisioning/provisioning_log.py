@@ -2,7 +2,8 @@
 
 Each line is one ``write`` to a file opened with O_APPEND, so lines of several processes do not mix.
 Every line has ``timestamp``, ``clientId``, ``clientName``, ``event``, ``status``, ``durationMs``,
-``step``, ``attempt`` and ``error`` (null where they do not apply), and may have more.
+``step``, ``attempt`` and ``error`` (null where they do not apply), and may have more. Files that have
+become older than they are to be kept are deleted by whoever writes the first line of a day.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import os
 import re
 import sys
 import threading
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,7 @@ _URL_PASSWORD = re.compile(
 _PASSWORD_PARAMETER = re.compile(
     r"(?i)(?P<before>\bpassword\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s&'\"]+)"
 )
+_FILE_NAME = re.compile(r"provisioning-(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})\.log")
 _BCRYPT = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
 _MASK = "**********"
 
@@ -53,11 +56,40 @@ def log_file(folder: Path, day: datetime) -> Path:
     return folder / f"provisioning-{day:%Y-%m-%d}.log"
 
 
-class DailyFile:
-    """Writes lines to the file of the present UTC day."""
+def delete_old_files(folder: Path, today: date, *, keep_days: int) -> list[Path]:
+    """Delete the log files of days that lie more than ``keep_days`` before ``today``; 0 keeps all.
 
-    def __init__(self, folder: Path) -> None:
+    Only a file with exactly the name of one of ours is touched. One that cannot be deleted is left for
+    the next day.
+    """
+    deleted: list[Path] = []
+    if keep_days == 0:
+        return deleted
+    oldest = today - timedelta(days=min(keep_days, today.toordinal() - 1))
+    for path in sorted(folder.iterdir()):
+        day = _day_of(path.name)
+        if day is None or day >= oldest or path.is_symlink() or not path.is_file():
+            continue
+        with suppress(OSError):
+            path.unlink()
+            deleted.append(path)
+    return deleted
+
+
+def _day_of(name: str) -> date | None:
+    match = _FILE_NAME.fullmatch(name)
+    try:
+        return None if match is None else date.fromisoformat(match["day"])
+    except ValueError:  # a 31st of February
+        return None
+
+
+class DailyFile:
+    """Writes lines to the file of the present UTC day; the first one of a day deletes old files."""
+
+    def __init__(self, folder: Path, *, keep_days: int = 0) -> None:
         self._folder = folder
+        self._keep_days = keep_days
         self._lock = threading.Lock()
         self._day = ""
         self._descriptor = -1
@@ -86,6 +118,7 @@ class DailyFile:
         # Only now: had the opening failed, the number of a closed file would soon be another's.
         self._close()
         self._descriptor, self._day = descriptor, day
+        delete_old_files(self._folder, now.date(), keep_days=self._keep_days)
 
     def close(self) -> None:
         """Give the file back; a later line opens it again."""
@@ -149,12 +182,13 @@ class _Destination:
 _DESTINATION = _Destination()
 
 
-def start_logging(folder: Path, *, verbose: bool) -> None:
-    """Send the log of this process into ``folder``. ``verbose`` adds every observation."""
+def start_logging(folder: Path, *, verbose: bool, keep_days: int = 0) -> None:
+    """Send the log of this process into ``folder``. ``verbose`` adds every observation; files are
+    deleted after ``keep_days``, unless that is 0."""
     global _file, _level  # noqa: PLW0603 - a process has one log
     if _file is not None:
         _file.close()
-    _file = DailyFile(folder)
+    _file = DailyFile(folder, keep_days=keep_days)
     _level = logging.DEBUG if verbose else logging.INFO
     for library in _LIBRARIES:
         _listen_to(logging.getLogger(library))

@@ -104,7 +104,6 @@ def sealer_from_folder(folder: Path, *, may_make_first: bool) -> Sealer:
 
     Files are named ``<number>-<id>.key`` and hold one key in base64; the highest number is newest.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not any(folder.glob("*.key")):
         if not may_make_first:
             raise SealingKeyMissing(
@@ -112,6 +111,7 @@ def sealer_from_folder(folder: Path, *, may_make_first: bool) -> Sealer:
                 next_step="Set GHOSTCRM_HOME to that installation's folder, or GHOSTCRM_SEALING_KEYS "
                 "to its keys.",
             )
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _make_first_key(folder)
     keys: dict[str, bytes] = {}
     for path in sorted(folder.glob("*.key"), key=_number_of, reverse=True):

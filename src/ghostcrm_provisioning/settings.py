@@ -106,6 +106,11 @@ class Settings(BaseSettings):
         description="Sealing keys as `id:base64`, separated by spaces, newest first, instead of the "
         "key files in GHOSTCRM_HOME/keys (for several machines).",
     )
+    keep_logs_days: int = Field(
+        default=90,
+        ge=0,
+        description="Days after which a file of the log is deleted; 0 keeps all of them.",
+    )
     debug_provisioning: bool = Field(
         default=False,
         validation_alias="DEBUG_PROVISIONING",

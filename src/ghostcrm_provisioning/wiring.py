@@ -107,7 +107,11 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
         ConfigurationError: something must be set up first; the error says what.
         TransientFailure: a server does not answer.
     """
-    start_logging(settings.logs, verbose=settings.debug_provisioning)
+    start_logging(
+        settings.logs,
+        verbose=settings.debug_provisioning,
+        keep_days=settings.keep_logs_days,
+    )
     home = await open_home_server(settings)
     async with AsyncExitStack() as resources:
         control = await resources.enter_async_context(

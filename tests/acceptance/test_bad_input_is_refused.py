@@ -154,6 +154,36 @@ def test_usage_mistakes_are_told_with_exit_code_2(
         assert outcome.document["error"]["code"] == "not_found"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("clients", "list"),
+        ("clients", "show", "0123"),
+        ("clients", "explain", "0123"),
+        ("clients", "connect", "0123"),
+        ("queue", "status"),
+        ("notifications", "list"),
+    ],
+    ids=" ".join,
+)
+def test_looking_in_another_folder_begins_no_second_installation(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    variables = {
+        name: each for name, each in os.environ.items() if not name.startswith("GHOSTCRM_")
+    }
+    finished = subprocess.run(
+        [*COMMAND, *command, "--json"],
+        cwd=tmp_path, env=variables, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 1
+    error = json.loads(finished.stdout)["error"]
+    assert error["code"] == "no_installation_here"
+    assert str(tmp_path / ".ghostcrm") in error["message"]
+    assert "GHOSTCRM_HOME" in error["nextStep"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_bad_setting_names_the_variable(environment: Callable[..., dict[str, str]]) -> None:
     variables = environment() | {"GHOSTCRM_MAX_ATTEMPTS": "lots"}
     outcome = ghostcrm("clients", "list", "--json", environment=variables)

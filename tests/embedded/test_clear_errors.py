@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tests.command import ghostcrm
 
 from ghostcrm_provisioning.embedded import EmbeddedPostgres, cluster
 from ghostcrm_provisioning.errors import (
@@ -39,13 +40,32 @@ def test_a_remembered_port_that_is_taken_gives_way_to_another_which_is_remembere
     tmp_path: Path, make_postgres: Make
 ) -> None:
     postgres = make_postgres(tmp_path / "home")
-    first = postgres.start().port
+    first = postgres.start()
+    assert first.moved_from is None
     assert postgres.stop()
-    with socket.create_server(("127.0.0.1", first)):
-        second = postgres.start().port
-    assert second != first
+    with socket.create_server(("127.0.0.1", first.port)):
+        second = postgres.start()
+    assert second.port != first.port
+    assert second.moved_from == first.port
     assert postgres.stop()
-    assert postgres.start().port == second
+    third = postgres.start()
+    assert (third.port, third.moved_from) == (second.port, None)
+
+
+@pytest.mark.parametrize("command", [("postgres", "start"), ("notifications", "list")])
+def test_whoever_starts_the_server_on_another_port_is_told(
+    tmp_path: Path, make_postgres: Make, command: tuple[str, str]
+) -> None:
+    postgres = make_postgres(tmp_path / "home")
+    port = postgres.start().port
+    assert postgres.stop()
+    environment = {**os.environ, "GHOSTCRM_HOME": str(tmp_path / "home")}
+    with socket.create_server(("127.0.0.1", port)):
+        outcome = ghostcrm(*command, environment=environment)
+    assert outcome.code == 0, outcome.stderr
+    assert f"Port {port} of the embedded PostgreSQL is taken" in outcome.stderr
+    assert "GHOSTCRM_EMBEDDED_PORT" in outcome.stderr
+    assert "is taken" not in ghostcrm(*command, environment=environment).stderr, "said once"
 
 
 def test_a_port_that_cannot_be_is_refused(tmp_path: Path) -> None:

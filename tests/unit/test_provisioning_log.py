@@ -138,6 +138,58 @@ def test_at_midnight_a_new_file_begins(folder: Path, monkeypatch: pytest.MonkeyP
     ]
 
 
+NOT_OURS = (
+    "provisioning-2020-01-01.log.gz",
+    "provisioning-2020-01-01.log~",
+    "provisioning-2020-02-30.log",
+    "provisioning-20200101.log",
+    "provisioning-2020-1-1.log",
+    "Provisioning-2020-01-01.log",
+    "a-provisioning-2020-01-01.log",
+    "provisioning-.log",
+    "2020-01-01.log",
+    "notes.txt",
+)
+
+
+def test_the_first_line_of_a_day_deletes_files_that_were_kept_long_enough(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir(parents=True)
+    for name in NOT_OURS:
+        (folder / name).touch()
+    (folder / "provisioning-2020-01-02.log").mkdir()
+    (folder / "provisioning-2020-01-03.log").symlink_to(folder / "notes.txt")
+    for day in ("2020-01-01", "2025-12-30", "2025-12-31", "2026-01-01", "2026-01-30", "2027-01-01"):
+        (folder / f"provisioning-{day}.log").touch()
+    before = {path.name for path in folder.iterdir()}
+    clock = Clock(datetime(2026, 1, 30, 12, tzinfo=UTC))
+    monkeypatch.setattr(provisioning_log, "datetime", clock)
+    start_logging(folder, verbose=False, keep_days=30)
+    log = get_logger("test")
+    log.info("a_line")
+    gone = {"provisioning-2020-01-01.log", "provisioning-2025-12-30.log"}
+    assert {path.name for path in folder.iterdir()} == before - gone
+    (folder / "provisioning-2020-01-01.log").touch()
+    log.info("another_line")
+    assert (folder / "provisioning-2020-01-01.log").exists(), "once a day is enough"
+    clock.moment += timedelta(days=1)
+    log.info("a_line_of_the_next_day")
+    gone |= {"provisioning-2025-12-31.log"}
+    assert {path.name for path in folder.iterdir()} == before - gone | {
+        "provisioning-2026-01-31.log"
+    }
+
+
+@pytest.mark.parametrize("keep_days", [0, 10**6])
+def test_all_files_may_be_kept(folder: Path, keep_days: int) -> None:
+    folder.mkdir(parents=True)
+    (folder / "provisioning-0001-01-02.log").touch()
+    start_logging(folder, verbose=False, keep_days=keep_days)
+    get_logger("test").info("a_line")
+    assert (folder / "provisioning-0001-01-02.log").exists()
+
+
 def test_a_line_that_cannot_be_written_goes_to_stderr_and_work_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,6 +29,7 @@ HONOURED: dict[str, tuple[str, object]] = {
     "pause_seconds": ("1", 1.0),
     "notify_urls": ("json://u:p@h mailto://x", "json://u:p@h mailto://x"),
     "sealing_keys": ("id:a2V5", "id:a2V5"),
+    "keep_logs_days": ("7", 7),
     "debug_provisioning": ("true", True),
 }
 DEFAULTS: dict[str, object] = {
@@ -48,6 +49,7 @@ DEFAULTS: dict[str, object] = {
     "pause_seconds": 0.0,
     "notify_urls": None,
     "sealing_keys": None,
+    "keep_logs_days": 90,
     "debug_provisioning": False,
 }
 

@@ -105,7 +105,7 @@ def change_plan_command(
             as_json=as_json,
         )
 
-    run_with_installation(work, as_json=as_json)
+    run_with_installation(work, as_json=as_json, may_begin=False)
 
 
 async def _see_through(

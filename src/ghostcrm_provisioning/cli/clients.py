@@ -88,7 +88,7 @@ def list_clients(
         if cursor:
             out.print(f"[dim]More: ghostcrm clients list --after {cursor}[/]")
 
-    run_with_installation(work, as_json=as_json)
+    run_with_installation(work, as_json=as_json, may_begin=False)
 
 
 def _print_rows(rows: list[dict[str, Any]], status: str | None) -> None:
@@ -150,7 +150,7 @@ def show(client_id: ClientId, as_json: Json = False) -> None:
         async with installation.control.connection() as connection:
             out.print(steps_table(run, await list_steps(connection, run.id)))
 
-    run_with_installation(work, as_json=as_json)
+    run_with_installation(work, as_json=as_json, may_begin=False)
 
 
 @app.command("explain")
@@ -189,7 +189,7 @@ def explain(client_id: ClientId, as_json: Json = False) -> None:
                 table.add_row(f"[dim]{title}[/]", escape(value))
         out.print(table)
 
-    run_with_installation(work, as_json=as_json)
+    run_with_installation(work, as_json=as_json, may_begin=False)
 
 
 class Format(StrEnum):
@@ -240,7 +240,7 @@ def connect(
         out.print(f"[dim]service role key[/]  {connection.service_role_key}")
         out.print(f"\npsql {escape(shlex.quote(connection.database_url))}")
 
-    run_with_installation(work, as_json=as_json)
+    run_with_installation(work, as_json=as_json, may_begin=False)
 
 
 @app.command("reset-admin-password")
@@ -264,7 +264,7 @@ def reset_password(client_id: ClientId, as_json: Json = False) -> None:
             "(shown this once; to be changed)"
         )
 
-    run_with_installation(work, as_json=as_json)
+    run_with_installation(work, as_json=as_json, may_begin=False)
 
 
 @app.command("psql")
@@ -300,7 +300,7 @@ def psql(
 
     opened: list[tuple[Path, dict[str, str]]] = []
     try:
-        run_with_installation(work, as_json=False)
+        run_with_installation(work, as_json=False, may_begin=False)
     except typer.Exit as ended:
         if ended.exit_code:
             raise
@@ -330,7 +330,7 @@ def retry(
         accepted = Accepted(found, run.id, created=True)
         return await report(installation, accepted, as_json=as_json, waited=not no_wait)
 
-    run_with_installation(work, as_json=as_json)
+    run_with_installation(work, as_json=as_json, may_begin=False)
 
 
 app.command("change-plan")(change_plan_command)

@@ -63,4 +63,4 @@ def list_notifications(
             )
             out.print(f"{escape(row['body'])}\n")
 
-    run_with_installation(work, as_json=as_json)
+    run_with_installation(work, as_json=as_json, may_begin=False)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import typer
+from rich.markup import escape
 
-from ghostcrm_provisioning.cli.output import Json, out, print_json
+from ghostcrm_provisioning.cli.output import Json, out, print_json, say
 from ghostcrm_provisioning.cli.session import run_command
 from ghostcrm_provisioning.embedded.server import EmbeddedPostgres, RunningPostgres
 from ghostcrm_provisioning.errors import ConfigurationError
-from ghostcrm_provisioning.home_server import embedded_postgres
+from ghostcrm_provisioning.home_server import embedded_postgres, moved
 from ghostcrm_provisioning.settings import read_settings
 
 app = typer.Typer(
@@ -55,7 +56,10 @@ def start(as_json: Json = False) -> None:
     """Start it, unless it is running."""
 
     async def work() -> None:
-        _report(await asyncio.to_thread(_embedded().start), as_json=as_json)
+        running = await asyncio.to_thread(_embedded().start)
+        if (warning := moved(running)) is not None:
+            say(f"[yellow]{escape(warning)}[/]")
+        _report(running, as_json=as_json)
 
     run_command(work(), as_json=as_json)
 

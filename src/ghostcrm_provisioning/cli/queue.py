@@ -82,4 +82,4 @@ def status(as_json: Json = False) -> None:
                 )
             out.print(table)
 
-    run_with_installation(work, as_json=as_json)
+    run_with_installation(work, as_json=as_json, may_begin=False)

@@ -8,10 +8,17 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import typer
+from rich.markup import escape
 
 from ghostcrm_provisioning.cli.output import print_error, say
 from ghostcrm_provisioning.clients.client import CLIENTS
-from ghostcrm_provisioning.errors import GhostcrmError, InvalidInput, InvalidPassword, NotFound
+from ghostcrm_provisioning.errors import (
+    GhostcrmError,
+    InvalidInput,
+    InvalidPassword,
+    NoInstallationHere,
+    NotFound,
+)
 from ghostcrm_provisioning.postgres_errors import translated
 from ghostcrm_provisioning.provisioning_log import get_logger, log_every_library
 from ghostcrm_provisioning.registration_form import check_identifier
@@ -42,15 +49,28 @@ def run_command(work: Coroutine[Any, Any, int | None], *, as_json: bool) -> None
 
 
 def run_with_installation(
-    work: Callable[[Installation], Awaitable[int | None]], *, as_json: bool
+    work: Callable[[Installation], Awaitable[int | None]],
+    *,
+    as_json: bool,
+    may_begin: bool = True,
 ) -> None:
-    """Open the installation, run ``work`` with it, exit with the code that it returns."""
+    """Open the installation, run ``work`` with it, exit with the code that it returns.
+
+    ``may_begin`` is False for commands about what is already there: in another folder than usual they
+    would find nothing, and leave a second installation behind.
+    """
 
     async def opened() -> int | None:
         settings = read_settings()
         if settings.database_url is None and not (settings.home / "postgresql").exists():
+            if not may_begin:
+                raise NoInstallationHere(
+                    f"There is no installation in {settings.home}.", folder=str(settings.home)
+                )
             say(f"[dim]Starting the embedded PostgreSQL in {settings.home} (first time) …[/]")
         async with open_installation(settings) as installation:
+            if installation.home_server.warning is not None:
+                say(f"[yellow]{escape(installation.home_server.warning)}[/]")
             return await work(installation)
 
     run_command(opened(), as_json=as_json)

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -43,6 +43,8 @@ class RunningPostgres:
     password: str = field(repr=False)
     pid: int
     version: str
+    moved_from: int | None = None
+    """The port of the starts before, when this start found it taken and chose another one."""
 
     def url(self, database: str = "postgres") -> str:
         """How the superuser connects. Holds the password: never log it."""
@@ -207,6 +209,7 @@ class EmbeddedPostgres:
     def _launch(self, binaries: Binaries, user: ServiceUser | None) -> RunningPostgres:
         log = ServerLog(self._cluster.log)
         log.begin()
+        remembered = self._cluster.remembered_port()
         for _ in range(_PORTS_TRIED):
             port = self._choose_port()
             text = configuration_text(
@@ -217,7 +220,10 @@ class EmbeddedPostgres:
             running = self._wait_until_ready(process) if process else None
             if running is not None:
                 self._cluster.remember_port(running.port)
-                return running
+                # Where a port was asked for, it is used or refused: nobody is surprised.
+                if self._port != 0 or remembered in {None, running.port}:
+                    return running
+                return replace(running, moved_from=remembered)
             failure = log.explain("The embedded PostgreSQL did not start", port=port)
             # Somebody took the port between our look and the server's: take another one.
             if self._port != 0 or not isinstance(failure, EmbeddedPostgresPortInUse):
