@@ -39,14 +39,14 @@ test: check ## Run all checks and all tests
 	@scripts/test-other-servers
 
 check: $(VENV)/.development ## Format, lint, types and import layers
-	@$(BIN)/ruff format --check --quiet src tests scripts/write-reference
-	@$(BIN)/ruff check --quiet src tests scripts/write-reference
+	@$(BIN)/ruff format --check --quiet src tests scripts/*.py scripts/write-reference
+	@$(BIN)/ruff check --quiet src tests scripts/*.py scripts/write-reference
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.development ## Rewrite the code in the house format
-	@$(BIN)/ruff format src tests scripts/write-reference
-	@$(BIN)/ruff check --fix src tests scripts/write-reference
+	@$(BIN)/ruff format src tests scripts/*.py scripts/write-reference
+	@$(BIN)/ruff check --fix src tests scripts/*.py scripts/write-reference
 
 requirements: ## Write the hashed pins anew from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
