@@ -27,6 +27,9 @@ begin
 end
 $$;
 
+-- Trigrams, for search. There already on plain PostgreSQL; on Supabase, ours to ask for.
+create extension if not exists pg_trgm with schema extensions;
+
 revoke all on schema private from public, anon;
 grant usage on schema private to authenticated, service_role;
 

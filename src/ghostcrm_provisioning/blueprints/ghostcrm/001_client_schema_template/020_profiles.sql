@@ -47,6 +47,8 @@ comment on column public.profiles.must_change_password is
     'clear this.';
 
 create index profiles_role_key_idx on public.profiles (role_key);
+-- What every policy asks first: who is this, and what may they do?
+create index profiles_access_idx on public.profiles (id) include (role_key) where is_active;
 
 -- deactivated_at is nobody's to write: it follows is_active.
 create or replace function private.set_deactivated_at() returns trigger

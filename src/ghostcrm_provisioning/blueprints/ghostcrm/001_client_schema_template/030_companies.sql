@@ -10,6 +10,10 @@ create table public.companies (
     name_normalized text collate "C" not null generated always as (lower(btrim(name))) stored,
     domain text,
     domain_normalized text generated always as (lower(btrim(domain))) stored,
+    -- For search_companies() and search_contacts().
+    search_text text collate "C" not null generated always as (
+        lower(btrim(name) || coalesce(' ' || btrim(domain), ''))
+    ) stored,
     industry text,
     employee_count integer,
     phone text,
@@ -59,6 +63,8 @@ create index companies_list_idx on public.companies (created_at desc, id desc)
     where deleted_at is null;
 create index companies_name_idx on public.companies (name_normalized) where deleted_at is null;
 create index companies_domain_idx on public.companies (domain_normalized) where deleted_at is null;
+create index companies_search_idx on public.companies
+    using gin (search_text extensions.gin_trgm_ops) where deleted_at is null;
 
 create trigger companies_set_updated_at
     before update on public.companies
@@ -87,10 +93,10 @@ create policy companies_select on public.companies
     for select to authenticated
     using (
         deleted_at is null and (
-            (select private.my_role()) in ('owner', 'admin', 'manager', 'viewer')
-            or owner_id = (select private.my_id())
-            or team_id = any (array(select private.my_team_ids()))
-            or ((select private.my_role()) = 'sales' and owner_id is null)
+            (select private.my_role() in ('owner', 'admin', 'manager', 'viewer'))
+            or coalesce(owner_id, '00000000-0000-0000-0000-000000000000')
+                = any ((select private.my_owner_keys())::uuid[])
+            or team_id = any ((select private.my_teams())::uuid[])
         )
     );
 create policy companies_insert on public.companies

@@ -14,6 +14,13 @@ create table public.contacts (
     job_title text,
     email text,
     email_normalized text collate "C" generated always as (lower(btrim(email))) stored,
+    -- For search_contacts(): "anna berg anna anna@berg.example" has both orders of the name in it.
+    search_text text collate "C" not null generated always as (
+        lower(
+            btrim(first_name) || ' ' || btrim(last_name) || ' ' || btrim(first_name)
+            || coalesce(' ' || btrim(email), '')
+        )
+    ) stored,
     phone text,
     phone_normalized text collate "C"
         generated always as (regexp_replace(phone, '[^0-9+]', '', 'g')) stored,
@@ -80,6 +87,8 @@ create index contacts_list_idx on public.contacts (created_at desc, id desc)
 create index contacts_name_idx on public.contacts (name_normalized) where deleted_at is null;
 create index contacts_email_idx on public.contacts (email_normalized) where deleted_at is null;
 create index contacts_phone_idx on public.contacts (phone_normalized) where deleted_at is null;
+create index contacts_search_idx on public.contacts
+    using gin (search_text extensions.gin_trgm_ops) where deleted_at is null;
 
 create trigger contacts_set_updated_at
     before update on public.contacts
@@ -107,10 +116,10 @@ create policy contacts_select on public.contacts
     for select to authenticated
     using (
         deleted_at is null and (
-            (select private.my_role()) in ('owner', 'admin', 'manager', 'viewer')
-            or owner_id = (select private.my_id())
-            or team_id = any (array(select private.my_team_ids()))
-            or ((select private.my_role()) = 'sales' and owner_id is null)
+            (select private.my_role() in ('owner', 'admin', 'manager', 'viewer'))
+            or coalesce(owner_id, '00000000-0000-0000-0000-000000000000')
+                = any ((select private.my_owner_keys())::uuid[])
+            or team_id = any ((select private.my_teams())::uuid[])
         )
     );
 create policy contacts_insert on public.contacts

@@ -27,6 +27,8 @@ comment on column public.contact_emails.invalid_at is 'Mail to it bounced for go
 comment on column public.contact_emails.confirmed_at is 'Its owner proved that it is theirs.';
 
 create index contact_emails_email_idx on public.contact_emails (email_normalized);
+create index contact_emails_search_idx on public.contact_emails
+    using gin (email_normalized extensions.gin_trgm_ops);
 
 create trigger contact_emails_set_updated_at
     before update on public.contact_emails

@@ -74,6 +74,8 @@ create index deals_company_id_idx on public.deals (company_id);
 create index deals_contact_id_idx on public.deals (contact_id);
 create index deals_list_idx on public.deals (created_at desc, id desc) where deleted_at is null;
 create index deals_name_idx on public.deals (name_normalized) where deleted_at is null;
+create index deals_search_idx on public.deals
+    using gin (name_normalized extensions.gin_trgm_ops) where deleted_at is null;
 create index deals_board_idx on public.deals (pipeline_id, stage_id, position, id)
     where status = 'open' and deleted_at is null;
 
@@ -146,10 +148,10 @@ create policy deals_select on public.deals
     for select to authenticated
     using (
         deleted_at is null and (
-            (select private.my_role()) in ('owner', 'admin', 'manager', 'viewer')
-            or owner_id = (select private.my_id())
-            or team_id = any (array(select private.my_team_ids()))
-            or ((select private.my_role()) = 'sales' and owner_id is null)
+            (select private.my_role() in ('owner', 'admin', 'manager', 'viewer'))
+            or coalesce(owner_id, '00000000-0000-0000-0000-000000000000')
+                = any ((select private.my_owner_keys())::uuid[])
+            or team_id = any ((select private.my_teams())::uuid[])
         )
     );
 create policy deals_insert on public.deals

@@ -149,9 +149,9 @@ grant all on table public.invoices to service_role;
 create policy invoices_select on public.invoices
     for select to authenticated
     using (
-        (select private.my_role()) in ('owner', 'admin', 'manager', 'viewer')
+        (select private.my_role() in ('owner', 'admin', 'manager', 'viewer'))
         or owner_id = (select private.my_id())
-        or team_id = any (array(select private.my_team_ids()))
+        or team_id = any ((select private.my_teams())::uuid[])
         or exists (select 1 from public.companies c where c.id = invoices.company_id)
         or exists (select 1 from public.contacts c where c.id = invoices.contact_id)
         or exists (select 1 from public.deals d where d.id = invoices.deal_id)
