@@ -33,7 +33,7 @@ from generate_series(5, 94) n where n %% 5 = 0
 
 -- name: owners
 -- Who may own a record, and in which team it then is.
-create temporary table owners as
+create temporary table owners on commit drop as
 select row_number() over (order by n) - 1 as number,
        md5('person ' || n)::uuid as owner_id, md5('team ' || n %% 12)::uuid as team_id
 from generate_series(5, 94) n
@@ -63,7 +63,7 @@ cross join lateral (
 ) k
 
 -- name: company_numbers
-create temporary table numbered_companies as
+create temporary table numbered_companies on commit drop as
 select row_number() over (order by created_at, id) - 1 as number, id, domain
 from public.companies
 
@@ -102,7 +102,7 @@ cross join lateral (
 ) n
 
 -- name: contact_numbers
-create temporary table numbered_contacts as
+create temporary table numbered_contacts on commit drop as
 select row_number() over (order by created_at, id) - 1 as number, id, owner_id, team_id, company_id,
        created_at, deleted_at
 from public.contacts

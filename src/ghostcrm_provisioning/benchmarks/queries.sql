@@ -154,3 +154,23 @@ select p.id as person_id,
 from public.profiles p
 where p.role_key = %(role)s
 order by p.email limit 1
+
+-- name: become
+-- What PostgREST does at the beginning of a request.
+select set_config('role', %(role)s, true), set_config('request.jwt.claims', %(claims)s, true)
+
+-- name: a_pipeline
+select id as pipeline_id from public.pipelines where is_default
+
+-- name: a_team
+-- One to look at for those who belong to none.
+select id from public.teams order by name limit 1
+
+-- name: import_batch
+-- What PostgREST makes of a POST with many rows.
+insert into public.contacts (owner_id, team_id, first_name, last_name, email, phone, status, source, external_key)
+select r.owner_id, r.team_id, r.first_name, r.last_name, r.email, r.phone, r.status, r.source, r.external_key
+from json_to_recordset(%(rows)s::json) as r (
+    owner_id uuid, team_id uuid, first_name text, last_name text, email text, phone text, status text,
+    source text, external_key text
+)

@@ -42,3 +42,12 @@ select public.void_invoice(%(id)s)
 
 -- name: reverse_payment
 select public.reverse_payment(%(id)s)
+
+-- name: search_contact
+select from public.search_contacts('Accessmatrix', 200) where id = %(id)s
+
+-- name: search_company
+select from public.search_companies('Access matrix', 200) where id = %(id)s
+
+-- name: search_deal
+select from public.search_deals('Access matrix', 200) where id = %(id)s
