@@ -1,5 +1,5 @@
 -- A CRM that has been used for three years, set-based: as many contacts as are asked for, a quarter as
--- many companies and deals, as many activities. A hundred people in twelve teams own them.
+-- many companies and deals, as many activities. Ninety people in twelve teams own them.
 -- Triggers are off while it is written; names repeat as names do, and every run makes the same rows.
 
 -- name: people
@@ -31,13 +31,6 @@ union all
 select md5('team ' || (n + 5) %% 12)::uuid, md5('person ' || n)::uuid
 from generate_series(5, 94) n where n %% 5 = 0
 
--- name: owners
--- Who may own a record, and in which team it then is.
-create temporary table owners on commit drop as
-select row_number() over (order by n) - 1 as number,
-       md5('person ' || n)::uuid as owner_id, md5('team ' || n %% 12)::uuid as team_id
-from generate_series(5, 94) n
-
 -- name: companies
 insert into public.companies
     (owner_id, team_id, name, domain, industry, created_at, updated_at, deleted_at)
@@ -50,7 +43,10 @@ cross join lateral (
     select hashint4(i) & 2147483647 as chance,
            now() - interval '3 years' * (1 - i::float8 / (%(contacts)s / 4)) as created_at
 ) at
-join owners o on o.number = at.chance %% 90
+join (
+    select n - 5 as number, md5('person ' || n)::uuid as owner_id, md5('team ' || n %% 12)::uuid as team_id
+    from generate_series(5, 94) n
+) o on o.number = at.chance %% 90
 cross join lateral (
     select (array['Nord', 'Alpen', 'Rhein', 'Donau', 'Baltic', 'Iron', 'Silver', 'Cedar', 'Falcon', 'Harbour',
                   'Summit', 'Lumen', 'Vertex', 'Orchid', 'Copper', 'Meadow'])[1 + at.chance / 97 %% 16]
@@ -61,11 +57,6 @@ cross join lateral (
     select (array['GmbH', 'Ltd', 'Logistics', 'Trading', 'Software', 'Medical', 'Foods', 'Energy'])
         [1 + at.chance / 18637 %% 8] as kind
 ) k
-
--- name: company_numbers
-create temporary table numbered_companies on commit drop as
-select row_number() over (order by created_at, id) - 1 as number, id, domain
-from public.companies
 
 -- name: contacts
 -- One in twenty is nobody's, one in twenty belongs to a person alone, one in fifty is deleted.
@@ -85,8 +76,13 @@ cross join lateral (
     select hashint4(-i) & 2147483647 as chance,
            now() - interval '3 years' * (1 - i::float8 / %(contacts)s) as created_at
 ) at
-join owners o on o.number = at.chance %% 90
-left join numbered_companies c on c.number = at.chance / 7 %% (%(contacts)s / 4)
+join (
+    select n - 5 as number, md5('person ' || n)::uuid as owner_id, md5('team ' || n %% 12)::uuid as team_id
+    from generate_series(5, 94) n
+) o on o.number = at.chance %% 90
+left join (
+    select row_number() over (order by created_at, id) - 1 as number, id, domain from public.companies
+) c on c.number = at.chance / 7 %% (%(contacts)s / 4)
 cross join lateral (
     select (array['Anna', 'Ben', 'Clara', 'David', 'Elena', 'Felix', 'Greta', 'Hugo', 'Ines', 'Jonas',
                   'Katja', 'Leon', 'Mara', 'Nils', 'Olga', 'Paul', 'Rosa', 'Simon', 'Tanja', 'Viktor',
@@ -101,12 +97,6 @@ cross join lateral (
                   [1 + at.chance / 27011 %% 26] as last_name
 ) n
 
--- name: contact_numbers
-create temporary table numbered_contacts on commit drop as
-select row_number() over (order by created_at, id) - 1 as number, id, owner_id, team_id, company_id,
-       created_at, deleted_at
-from public.contacts
-
 -- name: deals
 -- Two in five are open, in the five open stages; the others are won or lost.
 insert into public.deals
@@ -117,7 +107,11 @@ select c.owner_id, c.team_id, s.pipeline_id, s.id, s.type, c.company_id, c.id, '
        case when s.type <> 'open' then c.created_at + interval '60 days' end, c.created_at, c.created_at
 from generate_series(1, %(contacts)s / 4) i
 cross join lateral (select hashint4(i + 77) & 2147483647 as chance) at
-join numbered_contacts c on c.number = at.chance / 3 %% %(contacts)s
+join (
+    select row_number() over (order by created_at, id) - 1 as number, id, owner_id, team_id, company_id,
+           created_at, deleted_at
+    from public.contacts
+) c on c.number = at.chance / 3 %% %(contacts)s
 join (
     select pipeline_id, id, type, probability,
            row_number() over (partition by type order by position) - 1 as number
@@ -141,19 +135,30 @@ select case when at.chance %% 10 < 7 then c.owner_id else o.owner_id end,
        at.chance %% 50 = 0 and (case when at.chance %% 10 < 7 then c.owner_id else o.owner_id end)
            is not null,
        c.created_at + (now() - c.created_at) * ((at.chance %% 997) / 997.0), now(), now()
-from numbered_contacts c
+from (
+    select row_number() over (order by created_at, id) - 1 as number, id, owner_id, team_id, company_id,
+           created_at, deleted_at
+    from public.contacts
+) c
 cross join lateral generate_series(1, case when c.number %% 200 = 37 then 100 else c.number %% 2 end) i
 cross join lateral (
     select hashint8(c.number * 131 + i) & 2147483647 as chance
 ) at
-join owners o on o.number = at.chance / 101 %% 90
+join (
+    select n - 5 as number, md5('person ' || n)::uuid as owner_id, md5('team ' || n %% 12)::uuid as team_id
+    from generate_series(5, 94) n
+) o on o.number = at.chance / 101 %% 90
 
 -- name: appointments
 insert into public.appointments (owner_id, team_id, title, local_start, local_end, contact_id)
 select c.owner_id, c.team_id, 'Meeting',
        date_trunc('hour', now()::timestamp) + interval '1 hour' * (c.number %% 2000 - 1000),
        date_trunc('hour', now()::timestamp) + interval '1 hour' * (c.number %% 2000 - 999), c.id
-from numbered_contacts c
+from (
+    select row_number() over (order by created_at, id) - 1 as number, id, owner_id, team_id, company_id,
+           created_at, deleted_at
+    from public.contacts
+) c
 where c.owner_id is not null and c.number %% 5 = 0
 
 -- name: invoices
@@ -169,5 +174,10 @@ cross join lateral (
     select hashint4(i + 991) & 2147483647 as chance,
            current_date - case when i %% 10 = 0 then i / 10 %% 28 else i %% 900 end as issued_on
 ) on_
-join owners o on o.number = on_.chance %% 90
-join numbered_companies c on c.number = on_.chance / 7 %% (%(contacts)s / 4)
+join (
+    select n - 5 as number, md5('person ' || n)::uuid as owner_id, md5('team ' || n %% 12)::uuid as team_id
+    from generate_series(5, 94) n
+) o on o.number = on_.chance %% 90
+join (
+    select row_number() over (order by created_at, id) - 1 as number, id, domain from public.companies
+) c on c.number = on_.chance / 7 %% (%(contacts)s / 4)

@@ -209,7 +209,7 @@ def page_query(page: str, role: str, bound: bool) -> sql.Composed:
 def _statement(name: str) -> sql.SQL:
     """A statement or a part of one, without the comment that says what it is for."""
     lines = QUERIES[name].splitlines()
-    return sql.SQL(_trusted("\n".join(line for line in lines if not line.startswith("--"))))
+    return sql.SQL(_trusted("\n".join(line for line in lines if line[:2] != "--")))
 
 
 def _trusted(text: str) -> LiteralString:

@@ -17,16 +17,13 @@ from ghostcrm_provisioning.named_sql import NamedSql
 
 FILL = NamedSql(__package__, "fill.sql")
 
-# In this order; each of the second kind is a table whose triggers are off meanwhile.
+# In this order; the tables are those whose triggers are off meanwhile.
 _STATEMENTS = (
     "profiles",
     "teams",
     "memberships",
-    "owners",
     "companies",
-    "company_numbers",
     "contacts",
-    "contact_numbers",
     "deals",
     "activities",
     "appointments",
@@ -75,9 +72,7 @@ def fill_client_database(
         # What vacuum and analyze do by themselves, a while after such a load. They cannot run inside
         # a transaction, and are the owner's to ask for.
         connection.execute(sql.SQL("set role {}").format(sql.Identifier(OWNER_ROLE)))
-        connection.execute(
-            sql.SQL("vacuum (analyze) {}").format(sql.Identifier("public", table))
-        )
+        connection.execute(sql.SQL("vacuum (analyze) {}").format(sql.Identifier("public", table)))
         connection.execute("reset role")
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ghostcrm_provisioning.cli import clients, notifications, postgres, queue
+from ghostcrm_provisioning.cli import bench, clients, notifications, postgres, queue
 from ghostcrm_provisioning.cli.check import check
 from ghostcrm_provisioning.cli.demo import demo
 from ghostcrm_provisioning.cli.doctor import doctor
@@ -55,6 +55,7 @@ app.command("check")(check)
 app.command("demo")(demo)
 app.command("doctor")(doctor)
 app.add_typer(postgres.app, name="postgres")
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

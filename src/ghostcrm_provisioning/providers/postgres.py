@@ -170,25 +170,46 @@ class PostgresProvider:
     @asynccontextmanager
     async def scratch_database(self, installation_id: UUID) -> AsyncIterator[Connection]:
         """An empty database, as the one a template is built in, that nobody else may enter; dropped
-        afterwards, whatever happens. Yields its administrator's connection, in autocommit mode.
+        afterwards, whatever happens. Yields its administrator's connection, in autocommit mode."""
+        with translating(self._where):
+            async with (
+                self._scratch(installation_id, "template0") as name,
+                self._connect(name) as inside,
+            ):
+                yield inside
 
-        Its name is locked for as long as it is used: one whose lock is free was left by a process
-        that was killed, and is dropped by the next one that comes.
-        """
+    @asynccontextmanager
+    async def scratch_copy(self, installation_id: UUID, template: Template) -> AsyncIterator[str]:
+        """A copy of the template that nobody else may enter; dropped afterwards, whatever happens.
+        Yields how its administrator connects to it, without a time limit for statements; the string
+        may hold a password."""
+        with translating(self._where):
+            async with self._borrowed() as connection:
+                source = await self._template(connection, installation_id, template)
+            async with self._scratch(installation_id, source) as name:
+                parameters = conninfo_to_dict(self._url) | {
+                    "dbname": name,
+                    "application_name": "ghostcrm scratch",
+                    "connect_timeout": 10,
+                }
+                yield make_conninfo("", **parameters)
+
+    @asynccontextmanager
+    async def _scratch(self, installation_id: UUID, source: str) -> AsyncIterator[str]:
+        """Its name is locked for as long as it is used: one whose lock is free was left by a process
+        that was killed, and is dropped by the next one that comes."""
         prefix = f"ghostcrm_scratch_{installation_id.hex[:8]}_"
         name = f"{prefix}{uuid4().hex[:24]}"
-        with translating(self._where):
-            # A connection of its own: it keeps the lock for longer than the pool lends.
-            async with self._connect(None) as keeper:
-                await keeper.execute(POSTGRES["lock_scratch"], {"name": name})
-                await self._drop_abandoned(keeper, prefix)
-                try:
-                    await self._create_closed(keeper, name)
-                    async with self._connect(name) as inside:
-                        yield inside
-                finally:
-                    if await self._find(keeper, name) is not None:
-                        await _drop(keeper, name)
+        # A connection of its own: it keeps the lock for longer than the pool lends.
+        async with self._connect(None) as keeper:
+            await keeper.execute(POSTGRES["lock_scratch"], {"name": name})
+            await self._drop_abandoned(keeper, prefix)
+            try:
+                await self._create_closed(keeper, name, source)
+                yield name
+            finally:
+                if await self._find(keeper, name) is not None:
+                    await _drop(keeper, name)
 
     async def _drop_abandoned(self, keeper: Connection, prefix: str) -> None:
         rows = await (
@@ -496,12 +517,14 @@ class PostgresProvider:
                 sql.SQL("alter database {} allow_connections false").format(identifier)
             )
 
-    async def _create_closed(self, connection: Connection, name: str) -> None:
-        """An empty database that only we can enter."""
+    async def _create_closed(
+        self, connection: Connection, name: str, source: str = "template0"
+    ) -> None:
+        """A database that only we can enter, empty unless it is a copy of something."""
         identifier = sql.Identifier(name)
         await connection.execute(
-            sql.SQL("create database {} template template0 allow_connections false").format(
-                identifier
+            sql.SQL("create database {} template {} allow_connections false").format(
+                identifier, sql.Identifier(source)
             )
         )
         await connection.execute(
