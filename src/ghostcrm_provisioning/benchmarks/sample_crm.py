@@ -40,7 +40,7 @@ _TABLES = (
     "appointments",
     "invoices",
 )
-FEWEST_CONTACTS = 1000
+FEWEST_CONTACTS = 20_000
 
 
 def fill_client_database(

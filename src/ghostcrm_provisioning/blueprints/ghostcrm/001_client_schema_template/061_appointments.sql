@@ -105,6 +105,7 @@ grant
     on table public.appointments to authenticated;
 grant all on table public.appointments to service_role;
 
+-- `offset 0`: one look by index for each row that needs it, never all records read beforehand.
 create policy appointments_select on public.appointments
     for select to authenticated
     using (
@@ -118,9 +119,15 @@ create policy appointments_select on public.appointments
         or (
             (select private.my_role()) = 'viewer'
             and (
-                exists (select 1 from public.contacts c where c.id = appointments.contact_id)
-                or exists (select 1 from public.companies c where c.id = appointments.company_id)
-                or exists (select 1 from public.deals d where d.id = appointments.deal_id)
+                exists (
+                    select from public.contacts c where c.id = appointments.contact_id offset 0
+                )
+                or exists (
+                    select from public.companies c where c.id = appointments.company_id offset 0
+                )
+                or exists (
+                    select from public.deals d where d.id = appointments.deal_id offset 0
+                )
             )
         )
     );

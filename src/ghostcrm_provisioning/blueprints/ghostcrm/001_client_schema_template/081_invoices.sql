@@ -146,15 +146,22 @@ grant
     on table public.invoices to authenticated;
 grant all on table public.invoices to service_role;
 
+-- `offset 0`: one look by index for each row that needs it, never all records read beforehand.
 create policy invoices_select on public.invoices
     for select to authenticated
     using (
         (select private.my_role() in ('owner', 'admin', 'manager', 'viewer'))
         or owner_id = (select private.my_id())
         or team_id = any ((select private.my_teams())::uuid[])
-        or exists (select 1 from public.companies c where c.id = invoices.company_id)
-        or exists (select 1 from public.contacts c where c.id = invoices.contact_id)
-        or exists (select 1 from public.deals d where d.id = invoices.deal_id)
+        or exists (
+            select from public.companies c where c.id = invoices.company_id offset 0
+        )
+        or exists (
+            select from public.contacts c where c.id = invoices.contact_id offset 0
+        )
+        or exists (
+            select from public.deals d where d.id = invoices.deal_id offset 0
+        )
     );
 create policy invoices_insert on public.invoices
     for insert to authenticated

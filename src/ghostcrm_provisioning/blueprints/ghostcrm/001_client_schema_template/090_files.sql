@@ -87,6 +87,7 @@ grant
     on table public.files to authenticated;
 grant all on table public.files to service_role;
 
+-- `offset 0`: one look by index for each row that needs it, never all records read beforehand.
 create policy files_select on public.files
     for select to authenticated
     using (
@@ -98,11 +99,21 @@ create policy files_select on public.files
                 team_id = any (array(select private.my_team_ids()))
                 and (select private.my_role()) = 'sales'
             )
-            or exists (select 1 from public.contacts c where c.id = files.contact_id)
-            or exists (select 1 from public.companies c where c.id = files.company_id)
-            or exists (select 1 from public.deals d where d.id = files.deal_id)
-            or exists (select 1 from public.activities a where a.id = files.activity_id)
-            or exists (select 1 from public.invoices i where i.id = files.invoice_id)
+            or exists (
+                select from public.contacts c where c.id = files.contact_id offset 0
+            )
+            or exists (
+                select from public.companies c where c.id = files.company_id offset 0
+            )
+            or exists (
+                select from public.deals d where d.id = files.deal_id offset 0
+            )
+            or exists (
+                select from public.activities a where a.id = files.activity_id offset 0
+            )
+            or exists (
+                select from public.invoices i where i.id = files.invoice_id offset 0
+            )
         )
     );
 create policy files_insert on public.files
