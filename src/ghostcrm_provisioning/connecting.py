@@ -13,11 +13,16 @@ from ghostcrm_provisioning.client_database.admin_user import (
     reset_admin_password as set_admin_password,
 )
 from ghostcrm_provisioning.client_database.program_settings import settings_of
-from ghostcrm_provisioning.client_database.roles import API, APPLICATION, LOGIN_ROLES, login_role
+from ghostcrm_provisioning.client_database.roles import (
+    API,
+    APPLICATION,
+    CLIENT_LOGIN_ROLES,
+    login_role,
+)
 from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client, names_of_seals
 from ghostcrm_provisioning.clients.credentials import Credentials, with_password_for
 from ghostcrm_provisioning.errors import ClientNotReady, InvalidInput, NotFound
-from ghostcrm_provisioning.provisioning.work import login_of, open_secrets
+from ghostcrm_provisioning.provisioning.work import as_caretaker, login_of, open_secrets
 from ghostcrm_provisioning.registrar import hash_password, make_temporary_password
 from ghostcrm_provisioning.wiring import Installation
 
@@ -90,7 +95,7 @@ async def _open_for(
     installation: Installation, client_id: UUID, role: str
 ) -> tuple[Client, Credentials]:
     """A ready client and its credentials."""
-    keys = [login.key for login in LOGIN_ROLES]
+    keys = [login.key for login in CLIENT_LOGIN_ROLES]
     if role not in keys:
         raise InvalidInput(f"There is no role {role!r}; there are: {', '.join(keys)}.")
     async with installation.control.connection() as connection:
@@ -163,7 +168,9 @@ async def reset_admin_password(
     password = make_temporary_password()
     password_hash = await asyncio.to_thread(hash_password, password)
     provider = await installation.providers.of_server(client.server_id)
-    async with provider.administer(client.database_name) as inside:
+    async with installation.control.connection() as connection:
+        credentials, _ = await open_secrets(connection, installation.sealer, client)
+    async with as_caretaker(provider, client.database_name, credentials) as inside:
         if not await set_admin_password(inside, client.admin_user_id, password_hash):
             raise NotFound(f"The admin of {client.name} is no longer in its auth.users.")
     await installation.control.execute(

@@ -109,6 +109,7 @@ def test_a_change_of_any_of_its_files_changes_its_fingerprint(tmp_path: Path) ->
         ("[calls.hide_note]", "[calls.show_note]", "statements.sql has no statement show_note"),
         ('me = "me"', 'me = "you"', "'you' is not one of the people"),
         ('people = ["me", "left"]', "people = []", "people"),
+        ("[calls.hide_note]", "[tables.empty]\ncells = ''\n[calls.hide_note]", "names the kinds"),
         ("[tables.notes]", "[tables.notes", "cannot be read"),
         ('about = "Notes."', 'abut = "Notes."', "tables.notes.abut"),
     ],

@@ -22,7 +22,7 @@ from ghostcrm_provisioning.cli.progress import steps_table
 from ghostcrm_provisioning.cli.provision import describe, report, watch
 from ghostcrm_provisioning.cli.session import find_client_id, run_with_installation
 from ghostcrm_provisioning.client_database.program_settings import PLACEHOLDERS, as_env_file
-from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
+from ghostcrm_provisioning.client_database.roles import CLIENT_LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.clients.documents import attempt_document, client_row_document
 from ghostcrm_provisioning.clients.run import RUNS, find_first_run, list_steps
@@ -205,7 +205,7 @@ def connect(
     role: Annotated[
         str,
         typer.Option(
-            help="; ".join(f"{role.key}: {role.purpose}" for role in LOGIN_ROLES) + ".",
+            help="; ".join(f"{role.key}: {role.purpose}" for role in CLIENT_LOGIN_ROLES) + ".",
         ),
     ] = "app",
     format_: Annotated[

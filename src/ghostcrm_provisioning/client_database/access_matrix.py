@@ -231,7 +231,8 @@ def _parse_grid(
     path: Path, place: str, text: str, roles: tuple[str, ...]
 ) -> tuple[tuple[str, ...], list[tuple[str, list[str]]]]:
     """The kinds, and for each role its cells."""
-    head, *body = [line.split() for line in text.strip("\n").splitlines() if line.strip()]
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    head, body = (lines[0], lines[1:]) if lines else ([], [])
     if not head or any(_NAME.fullmatch(kind) is None for kind in head):
         raise InvalidBlueprint(f"{path}: {place}: its first line names the kinds of rows.")
     if tuple(words[0] for words in body) != roles:

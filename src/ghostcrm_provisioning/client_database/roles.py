@@ -98,6 +98,11 @@ AUTH = "auth"
 # The login that owns the schema: what it may not do, nobody can have done in its name.
 OWNER = "owner"
 
+# Our own login for a database that was handed over. Its owner may have put triggers and functions into
+# it, and what these do, they must not do with our administrator's rights: ``set role`` does not keep
+# them from ``reset role``. The caretaker can become whoever works in this database, and nobody else.
+CARETAKER = "caretaker"
+
 LOGIN_ROLES = (
     LoginRole(APPLICATION, ("authenticated", "anon"), "the application; bound by RLS", 20),
     LoginRole(
@@ -128,7 +133,18 @@ LOGIN_ROLES = (
         inherits=False,
         settings=(("statement_timeout", "8s"),),
     ),
+    LoginRole(
+        CARETAKER,
+        ("anon", "authenticated", OWNER_ROLE, AUTH_ROLE),
+        "our own work in a database that was handed over",
+        5,
+        inherits=False,
+        search_path=("pg_catalog",),
+        settings=(("statement_timeout", "60s"), ("lock_timeout", "30s")),
+    ),
 )
+# Those that are given out.
+CLIENT_LOGIN_ROLES = tuple(role for role in LOGIN_ROLES if role.key != CARETAKER)
 
 
 def login_role(key: str) -> LoginRole:

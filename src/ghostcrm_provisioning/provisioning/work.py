@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from contextlib import AsyncExitStack
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -17,6 +19,7 @@ from ghostcrm_provisioning.client_database.install import (
 from ghostcrm_provisioning.client_database.isolation.proof import prove_template
 from ghostcrm_provisioning.client_database.roles import (
     APPLICATION,
+    CARETAKER,
     LOGIN_ROLES,
     OWNER,
     LoginRole,
@@ -137,6 +140,20 @@ def login_of(
         search_path=role.search_path,
         settings=role.settings,
     )
+
+
+@asynccontextmanager
+async def as_caretaker(
+    provider: Provider, name: str, credentials: Credentials
+) -> AsyncIterator[Connection]:
+    """A connection to a database that was handed over, for our own work in it: see
+    :data:`~ghostcrm_provisioning.client_database.roles.CARETAKER`. Enables the login."""
+    # Made at the registration; of a client from before there were caretakers, at each use.
+    password = credentials.passwords.get(CARETAKER) or secrets.token_urlsafe(24)
+    login = login_of(login_role(CARETAKER), password=password)
+    await provider.enable_login(name, login)
+    async with provider.log_in(name, login) as connection:
+        yield connection
 
 
 async def open_secrets(

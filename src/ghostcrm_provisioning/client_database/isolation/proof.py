@@ -44,7 +44,7 @@ from ghostcrm_provisioning.client_database.isolation.catalog import (
 )
 from ghostcrm_provisioning.client_database.isolation.verdict import Finding, Verdict
 from ghostcrm_provisioning.client_database.roles import OWNER_ROLE, SHARED_ROLES
-from ghostcrm_provisioning.errors import IsolationNotProven
+from ghostcrm_provisioning.errors import InvalidBlueprint, IsolationNotProven
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.observation import Observation
 
@@ -115,6 +115,7 @@ async def prove_isolation(
 async def verify(
     connection: Connection,
     *,
+    caretaker: Connection,
     application: Connection,
     logins: tuple[str, ...],
     access: AccessMatrix | None,
@@ -123,14 +124,18 @@ async def verify(
     rows, for a fraction of a second at a time.
 
     Args:
-        connection: to the client database, as its administrator, in autocommit mode.
+        connection: to the client database, as its administrator; only the catalog is read with it.
+        caretaker: with the login that may become whoever works in this database and nobody else, in
+            autocommit mode: what the client has put into its database runs with these rights, not
+            with the administrator's.
         application: with the application's own login.
         logins: the only ones that may connect to this database.
         access: what the blueprint promises; without it, strangers attack and nobody else.
 
     Raises:
         psycopg.Error: something kept the attack from being made; nothing is said about isolation.
-        InvalidBlueprint: the access matrix cannot be tried on this database.
+        InvalidBlueprint: the access matrix cannot be tried on this database, though its catalog is as
+            it was proven.
     """
     began_at, began = datetime.now(UTC), perf_counter()
     findings: list[Finding] = []
@@ -142,12 +147,17 @@ async def verify(
         findings += compare(await read_proven_facts(connection), facts)
     findings += await _exposures(connection, "database_exposures", logins=list(logins))
     try:
-        outcome = await _whole_attack(connection, access, together=False)
+        outcome = await _whole_attack(caretaker, access, together=False)
         findings += outcome.findings
         attempts += outcome.attempts
         attempts["knock"] += await _knock(application, None)
     except IsolationNotProven as exposed:
         findings.append(_finding_of(exposed))
+    except InvalidBlueprint as impossible:
+        # What the catalog says is a verdict by itself; without it, nothing is said.
+        if not findings:
+            raise
+        findings.append(Finding("attack_not_made", impossible.message))
     findings += await _try_to_break_out(application, attempts)
     fingerprint, _ = await read_fingerprint(connection)
     return Verdict(
