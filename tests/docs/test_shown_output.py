@@ -1,9 +1,9 @@
 """What the documentation shows of a command's output is what the command says.
 
-The commands of a page's ``console`` blocks are run, in their order, in one installation; the SQL
-blocks that begin with ``-- file: …`` are written where they say first. A line that is shown must
-occur in the output, in the order shown; numbers, ids and passwords may differ, and ``…`` stands for
-anything, also for any number of lines.
+The commands of a page's ``console`` blocks are run, in their order, in one installation; the SQL and
+TOML blocks that begin with ``-- file: …`` or ``# append to: …`` are written where they say first. A
+line that is shown must occur in the output, in the order shown; numbers, ids and passwords may differ,
+and ``…`` stands for anything, also for any number of lines.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 
 from tests.docs.pages import PAGES, ROOT, Block, blocks, name_of
 
-_FILE = re.compile(r"-- file: (?P<path>\S+)\n")
+_FILE = re.compile(r"(?:--|#) (?P<how>file|append to): (?P<path>\S+)\n")
 _CLIENT = re.compile(r"\b[0-9a-f]{8}\b")
 # What differs from one time to another; in this order.
 _CHANGING = [
@@ -108,10 +108,13 @@ def test_what_is_shown_is_what_is_said(
     terminal = Terminal(tmp_path, environment())
     if "cp -r" not in page.read_text(encoding="utf-8"):
         terminal.run(f"cp -r '{shipped}' my-blueprint")
-    for block in blocks(page, "console", "sql"):
-        if block.language == "sql":
+    for block in blocks(page, "console", "sql", "toml"):
+        if block.language != "console":
             if file := _FILE.match(block.text):
-                (tmp_path / file["path"]).write_text(block.text, encoding="utf-8")
+                path = tmp_path / file["path"]
+                path.parent.mkdir(exist_ok=True)
+                with path.open("w" if file["how"] == "file" else "a", encoding="utf-8") as written:
+                    written.write(block.text)
             continue
         for command, shown in _exchanges(block):
             said = terminal.run(command)

@@ -88,7 +88,8 @@ async def _look_at_the_whole(
     observations: list[str],
 ) -> list[Finding]:
     observations.append(
-        f"{len(blueprint.migrations)} migrations and {len(blueprint.seeds)} seeds can be applied"
+        f"{_counted(len(blueprint.migrations), 'migration')} and "
+        f"{_counted(len(blueprint.seeds), 'seed')} can be applied"
     )
     findings = await look_at_catalog(connection, watcher)
     findings += await look_at_policies(connection, watcher)
@@ -100,6 +101,10 @@ async def _look_at_the_whole(
     if proven is not None:
         observations.append(proven)
     return findings + from_proof
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def forbidden_statements(blueprint: Blueprint) -> list[Finding]:
