@@ -12,6 +12,7 @@ from ghostcrm_provisioning.blueprint_check.check import check_blueprint
 from ghostcrm_provisioning.blueprint_check.finding import Report
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.providers.postgres import PostgresProvider
+from tests.conftest import Server
 
 BLUEPRINTS = Path(__file__).parent / "blueprints"
 
@@ -19,8 +20,8 @@ Check = Callable[[Path | str], Awaitable[Report]]
 
 
 @pytest.fixture
-async def provider(control_url: str) -> AsyncIterator[PostgresProvider]:
-    async with PostgresProvider(control_url, server_name="test") as provider:
+async def provider(server: Server) -> AsyncIterator[PostgresProvider]:
+    async with PostgresProvider(server.admin_url("postgres"), server_name="test") as provider:
         yield provider
 
 

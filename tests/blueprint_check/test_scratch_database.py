@@ -65,10 +65,10 @@ async def test_it_is_dropped_whatever_happens(server: Server, provider: Postgres
 
 
 async def test_leftovers_are_dropped_and_what_is_in_use_is_not(
-    server: Server, control_url: str, provider: PostgresProvider
+    server: Server, provider: PostgresProvider
 ) -> None:
     installation = uuid4()
-    arguments = json.dumps([control_url, str(installation)])
+    arguments = json.dumps([server.admin_url("postgres"), str(installation)])
     with subprocess.Popen(
         [sys.executable, "-c", _WORKER, arguments], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -83,15 +83,15 @@ async def test_leftovers_are_dropped_and_what_is_in_use_is_not(
             assert _names(server, installation.hex) == {abandoned}
         finally:
             process.kill()
-    _wait_until_its_lock_is_free(control_url, abandoned)
+    _wait_until_its_lock_is_free(server, abandoned)
     async with provider.scratch_database(installation):
         assert abandoned not in _names(server, installation.hex)
     assert _names(server, installation.hex) == set()
 
 
-def _wait_until_its_lock_is_free(control_url: str, name: str) -> None:
+def _wait_until_its_lock_is_free(server: Server, name: str) -> None:
     """The server notices by itself that the process is gone; taking the lock waits for that."""
-    with psycopg.connect(control_url, autocommit=True) as connection:
+    with psycopg.connect(server.admin_url("postgres"), autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 1))", (name,))
 
 
