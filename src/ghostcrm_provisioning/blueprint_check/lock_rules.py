@@ -98,6 +98,9 @@ class _Change:
             (said for mode, said in _LOCK_NAMES.items() if mode in self.after["locks"]), "no"
         )
 
+    def _is_newly(self, mode: str) -> bool:
+        return mode in self.after["locks"] and mode not in self.before["locks"]
+
     def findings(self) -> Iterator[Said]:
         if self.before["name"] != self.after["name"]:
             sentence = f"table {self.name} becomes {self.after['name']}"
@@ -108,6 +111,11 @@ class _Change:
             yield self._rewritten()
         yield from self._constraints()
         yield from self._indexes(rewritten=rewritten)
+        if self.words[0] in {"update", "delete", "merge"} and self._is_newly("RowExclusiveLock"):
+            sentence = (
+                f"{self.words[0].upper()} changes rows of table {self.name} in one transaction"
+            )
+            yield "rows_changed", sentence, self.name, None
         if self.words[:1] == ["lock"]:
             sentence = (
                 f"LOCK TABLE keeps table {self.name} under {self.locks} until the migration ends"

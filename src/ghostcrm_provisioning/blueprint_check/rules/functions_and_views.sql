@@ -34,8 +34,8 @@ select 'pg_class' as catalog, c.oid as id, c.oid::regclass::text as object,
        format('view %%s reads with its owner''s rights, past row level security', c.oid::regclass) as sentence
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind = 'v' and n.nspname <> all(%(foreign_schemas)s)
-  and not coalesce(c.reloptions && array['security_invoker=true', 'security_invoker=on',
-                                         'security_invoker=1', 'security_invoker=yes'], false)
+  and not exists (select from pg_options_to_table(c.reloptions) o
+                  where o.option_name = 'security_invoker' and o.option_value::boolean)
   and not exists (select from pg_depend d
                   where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 

@@ -1,3 +1,4 @@
+update private.big set text = lower(text);  -- ! rows_changed
 cluster private.big using big_pkey;  -- ! table_rewritten
 lock table private.gone;  -- ! table_locked
 refresh materialized view private.summary;  -- ! view_refreshed
