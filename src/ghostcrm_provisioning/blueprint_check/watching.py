@@ -150,7 +150,12 @@ class StatementWatcher:
             return
         if said.sqlstate == _NAME_TOO_LONG:
             self._add("name_shortened", sentence, sent.place)
-        elif said.sqlstate in _IS_THERE and "skipping" in sentence:
+        elif (
+            said.sqlstate in _IS_THERE
+            and "skipping" in sentence
+            # The platform brings some of these, where Supabase has them made.
+            and sent.first_words[1:2] not in (["extension"], ["schema"])
+        ):
             self._add("already_there", sentence.replace(", skipping", ""), sent.place)
         elif said.severity_nonlocalized == "WARNING":
             self._add("postgres_warned", f"PostgreSQL warns: {sentence}", sent.place)

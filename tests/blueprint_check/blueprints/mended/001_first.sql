@@ -68,6 +68,9 @@ grant select on public.recent_notes to authenticated;
 create materialized view private.note_count as select 1 as only_row, count(*) from public.notes;
 create unique index note_count_key on private.note_count (only_row);
 
+-- The platform has it; on Supabase somebody has to ask for it.
+create extension if not exists plpgsql;
+
 -- Grants ---------------------------------------------------------------------------------------
 
 grant usage on schema private to service_role;
