@@ -22,6 +22,14 @@ _ONCE = "( SELECT auth.uid() AS uid)"
             "(EXISTS ( SELECT 1\n   FROM public.members m\n  WHERE (m.user_id = auth.uid())))",
             [Call("auth.uid", False, False)],
         ),
+        (
+            "( SELECT (private.my_role() = ANY (ARRAY['a'::text])) AS bool)",
+            [Call("private.my_role", True, False)],
+        ),
+        (
+            "( SELECT ( SELECT 1 WHERE (auth.uid() IS NULL)) AS a)",
+            [Call("auth.uid", False, False)],
+        ),
         ("private.may_see(owner_id, 'read'::text)", [Call("private.may_see", False, True)]),
         ("private.has('read'::text, 1, true)", [Call("private.has", False, False)]),
         ("private.has('a (b) c'::character varying)", [Call("private.has", False, False)]),
@@ -49,6 +57,8 @@ def test_calls(expression: str, expected: list[Call]) -> None:
         ("(team_id IN ( SELECT m.team_id\n   FROM private.members m))", {(True, "team_id")}),
         ("(status = 'draft'::text)", set()),
         ("(deleted_at IS NULL)", set()),
+        ("(team_id = ANY ((( SELECT private.mine() AS mine))::uuid[]))", {(True, "team_id")}),
+        ("(COALESCE(owner_id, NULL::uuid) = ANY (( SELECT private.mine() AS mine)))", set()),
         ("(( SELECT private.my_role() AS r) = ANY (ARRAY['a'::text, 'b'::text]))", set()),
         ("(( SELECT private.my_role() AS r) = 'a'::text) AND (status = 'b'::text)", set()),
         ("(lower(email) = ( SELECT auth.email() AS email))", set()),

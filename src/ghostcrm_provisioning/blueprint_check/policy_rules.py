@@ -53,21 +53,22 @@ class Call:
 def calls(expression: str) -> Iterator[Call]:
     """The calls in an expression of functions that are not PostgreSQL's own, or ask who is there."""
     tokens = [(match.lastgroup, match.group()) for match in _TOKEN.finditer(expression)]
-    # For each open parenthesis: whether it holds a subquery whose WHERE has not begun.
-    depths: list[bool] = []
+    # For each open parenthesis: whether it is, or stands in, a subquery whose WHERE has not begun.
+    once: list[bool] = []
     for at, (kind, text) in enumerate(tokens):
         if kind == "open":
-            depths.append(tokens[at + 1 : at + 2] == [("name", "SELECT")])
-        elif kind == "close" and depths:
-            depths.pop()
-        elif kind == "name" and text in {"WHERE", "ON"} and depths:
-            depths[-1] = False
+            within = bool(once) and once[-1]
+            once.append(within or tokens[at + 1 : at + 2] == [("name", "SELECT")])
+        elif kind == "close" and once:
+            once.pop()
+        elif kind == "name" and text in {"WHERE", "ON"} and once:
+            once[-1] = False
         elif (
             kind == "name"
             and tokens[at + 1 : at + 2] == [("open", "(")]
             and _ASKS_WHO.fullmatch(text)
         ):
-            yield Call(text, bool(depths) and depths[-1], _takes_columns(tokens[at + 2 :]))
+            yield Call(text, bool(once) and once[-1], _takes_columns(tokens[at + 2 :]))
 
 
 def _takes_columns(tokens: list[tuple[str | None, str]]) -> bool:
