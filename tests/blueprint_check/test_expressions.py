@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ghostcrm_provisioning.blueprint_check.policy_rules import Call, calls, compared_columns
+from ghostcrm_provisioning.blueprint_check.policy_expressions import Call, calls, compared_columns
 
 _ONCE = "( SELECT auth.uid() AS uid)"
 
