@@ -34,7 +34,7 @@ _REFUSED = [
         "CREATE INDEX CONCURRENTLY beforehand",
     ),
     ("vacuum full public.things;", 1, "25001", "VACUUM cannot run inside", "one transaction"),
-    ("create table auth.mine (id int);", 1, "42501", "permission denied", "public and private"),
+    ("create table auth.mine (id int);", 1, "42501", "permission denied", "public, private"),
     (
         "-- one\n\ndo $$\nbegin\n  perform 1 / 0;\nend $$;",
         3,

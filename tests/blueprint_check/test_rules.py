@@ -10,16 +10,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
-from ghostcrm_provisioning.blueprint_check.catalog_rules import look_at_catalog
 from ghostcrm_provisioning.blueprint_check.finding import Finding
 from ghostcrm_provisioning.blueprint_check.rules import RULES, SEVERITIES, Rule
-from ghostcrm_provisioning.blueprint_check.watching import StatementWatcher
-from ghostcrm_provisioning.client_database.install import install_platform
-from ghostcrm_provisioning.providers.postgres import PostgresProvider
 from tests.blueprint_check.conftest import BLUEPRINTS, Check
 
 _MARK = re.compile(r"-- ! (?P<codes>[a-z_ ]+)$")
@@ -33,7 +28,6 @@ _ELSEWHERE = {
     "isolation_not_proven": "has no line",
     "access_matrix_differs": "test_access_matrix.py",
     "access_matrix_not_tried": "test_access_matrix.py",
-    "extension_in_public": "only the database's owner may do it",
 }
 
 
@@ -76,21 +70,6 @@ def test_every_rule_is_tried() -> None:
     tried = {code for _, _, code in _marks(BLUEPRINTS / "everything_wrong")}
     assert tried | _ELSEWHERE.keys() == RULES.keys()
     assert not tried & _ELSEWHERE.keys()
-
-
-async def test_an_extension_in_public_is_found(
-    provider: PostgresProvider, control_url: str
-) -> None:
-    async with provider.scratch_database(uuid4()) as connection:
-        await install_platform(connection)
-        watcher = StatementWatcher()
-        await watcher.begin(connection)
-        await connection.execute("create extension citext schema extensions")
-        assert await look_at_catalog(connection, watcher) == []
-        await connection.execute("drop extension citext")
-        await connection.execute("create extension citext schema public")
-        (finding,) = await look_at_catalog(connection, watcher)
-    assert (finding.code, finding.subject) == ("extension_in_public", "citext")
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)

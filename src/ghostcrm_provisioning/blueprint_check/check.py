@@ -35,8 +35,8 @@ _ADVICE = {
         "NOT EXISTS here, and CREATE INDEX CONCURRENTLY beforehand on clients whose table is large."
     ),
     "42501": (
-        "Migrations run as the owner of the client's schema, who makes things in public and private; "
-        "auth, extensions, storage and the like belong to others."
+        "Migrations run as the owner of the client's schema, who makes things in public, private and "
+        "schemas of its own; auth, storage and the like belong to others."
     ),
     "42883": (
         "Name the schema where it is not public or extensions; nothing needs pgcrypto or uuid-ossp "

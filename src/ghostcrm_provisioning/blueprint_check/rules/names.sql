@@ -18,6 +18,15 @@ where made.id > %(newest_of_platform)s::bigint::oid and made.nspname = any(%(for
                   where d.classid = ('pg_catalog.' || made.catalog)::regclass and d.objid = made.id
                     and d.deptype = 'e')
 
+-- rule: schema_of_supabase
+-- severity: error
+-- meaning: The blueprint makes a schema that has the name of one of Supabase's: there it could not be made.
+-- fix: Choose another name.
+select 'pg_namespace' as catalog, n.oid as id, n.nspname::text as object,
+       format('the schema %%I is one of Supabase''s', n.nspname) as sentence
+from pg_namespace n
+where n.oid > %(newest_of_platform)s::bigint::oid and n.nspname = any(%(foreign_schemas)s)
+
 -- rule: name_of_supabase
 -- severity: warning
 -- meaning: A table or view is named as one of Supabase's own: an unqualified name means one or the other.

@@ -80,10 +80,14 @@ grant execute on function private.helper() to public;  -- ! function_open_to_str
 grant create on schema private to public;  -- ! schema_open_to_strangers
 alter default privileges in schema public grant select on tables to authenticated;  -- ! default_privileges_open
 
+create extension citext schema public;  -- ! extension_in_public
+
 -- Names ----------------------------------------------------------------------------------------
 
 create function extensions.ours() returns integer language sql set search_path = ''  -- ! object_in_foreign_schema
 as $$ select 1 $$;
+create schema vault;  -- ! schema_of_supabase
+create table vault.keys (id uuid primary key);  -- ! object_in_foreign_schema
 create table private.users (id uuid primary key);  -- ! name_of_supabase
 create table private."Mixed" (id uuid primary key);  -- ! name_needs_quotes
 create function private.lower(text) returns text language sql set search_path = ''  -- ! name_of_builtin

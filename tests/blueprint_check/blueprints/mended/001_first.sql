@@ -70,6 +70,9 @@ create unique index note_count_key on private.note_count (only_row);
 
 -- The platform has it; on Supabase somebody has to ask for it.
 create extension if not exists plpgsql;
+create extension citext schema extensions;
+create schema archive;
+create table archive.notes (id uuid primary key);
 
 -- Grants ---------------------------------------------------------------------------------------
 
