@@ -56,4 +56,4 @@ requirements: ## Write the hashed pins anew from pyproject.toml (needs uv)
 		pyproject.toml -o requirements/development.txt
 
 clean: ## Remove the environment and caches (never ./.ghostcrm, which holds data)
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .servers

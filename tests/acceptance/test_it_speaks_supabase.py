@@ -133,6 +133,7 @@ def test_a_shell_and_docker_read_the_same_settings(
 def test_supabase_auth_finds_its_tables_and_the_admin(
     client: ProvisionedClient, server: Server
 ) -> None:
+    client = provision("With GoTrue", client.environment)  # which changes the functions of `auth`
     settings = client.settings("auth")
     assert settings["GOTRUE_DB_DRIVER"] == "postgres"
     url = settings["GOTRUE_DB_DATABASE_URL"]
