@@ -27,7 +27,3 @@ grant usage on schema extensions to anon, authenticated, service_role, supabase_
 grant usage, create on schema private to ghostcrm_client_owner with grant option;
 
 reset role;
-
--- Trigrams, for search. A trusted extension: whoever owns the database may make it. What it brings
--- belongs to the server's superuser, as everywhere.
-create extension if not exists pg_trgm with schema extensions;

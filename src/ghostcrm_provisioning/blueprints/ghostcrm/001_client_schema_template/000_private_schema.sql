@@ -27,7 +27,8 @@ begin
 end
 $$;
 
--- Trigrams, for search. There already on plain PostgreSQL; on Supabase, ours to ask for.
+-- Trigrams, for search. The owner's own: the Supabase CLI's `db reset` drops extensions and would be
+-- refused at one that is not.
 create extension if not exists pg_trgm with schema extensions;
 
 revoke all on schema private from public, anon;
