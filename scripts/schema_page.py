@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from sql_layout import lay_out, simplified, with_short_types
+from sql_layout import lay_out, simplified, with_short_types, without_needless_parentheses
 
 from ghostcrm_provisioning.client_database.access_matrix import AccessMatrix, Call, TableGrid
 from ghostcrm_provisioning.client_database.blueprint import Blueprint
@@ -247,7 +247,8 @@ def _policies(policies: Iterable[Policy]) -> list[str]:
     sentences_of: defaultdict[str, list[str]] = defaultdict(list)
     for policy in policies:
         for sentence, condition in _conditions(policy):
-            sentences_of[simplified(condition)].append(sentence)
+            shown = without_needless_parentheses(simplified(condition))
+            sentences_of[shown].append(sentence)
     for condition, sentences in sentences_of.items():
         first, *others = sentences
         also = "".join(f"; {each[0].lower()}{each[1:]}" for each in others)

@@ -15,7 +15,7 @@ _KEYWORD = re.compile(
     r"|REFERENCES|ON|DELETE|UPDATE|SET|CASCADE|RESTRICT|CASE|WHEN|THEN|ELSE|END|EXISTS|BETWEEN|LIKE"
     r"|DESC|ASC|NULLS|FIRST|LAST|DISTINCT|COLLATE|TRUE|FALSE|DEFERRABLE|INITIALLY|DEFERRED|JOIN|AT"
     r"|TIME|ZONE|INCLUDE|LIMIT|ORDER|BY|UNION|EXCLUDE|USING|WITH|COALESCE|LEAST|GREATEST|NULLIF"
-    r"|EXTRACT|DEFAULT|CURRENT_TIMESTAMP|CURRENT_DATE|SIMILAR|ILIKE|WITHOUT|OVERLAPS|FOR|ROW)\b"
+    r"|EXTRACT|DEFAULT|CURRENT_TIMESTAMP|CURRENT_DATE|SIMILAR|ILIKE|WITHOUT|OVERLAPS|FOR|ROW|OFFSET|SETOF)\b"
 )
 _SHORT_TYPES = {
     "timestamp with time zone": "timestamptz",
@@ -66,8 +66,7 @@ def with_short_types(text: str) -> str:
 
 def lay_out(text: str, *, depth: int = 0) -> list[str]:
     """Lines of at most :data:`WIDTH`, where that can be; each deeper level is indented."""
-    text = _without_needless_parentheses(text.strip())
-    return [line.rstrip() for line in _laid_out(text, depth)]
+    return [line.rstrip() for line in _laid_out(text.strip(), depth)]
 
 
 def _laid_out(text: str, depth: int) -> Iterator[str]:
@@ -85,7 +84,7 @@ def _laid_out(text: str, depth: int) -> Iterator[str]:
         terms = _split(text, separator)
         if len(terms) > 1:
             for number, term in enumerate(terms):
-                shown = _without_needless_parentheses(term)
+                shown = without_needless_parentheses(term)
                 if separator == " or " and len(_split(shown, " and ")) > 1:
                     shown = f"({shown})"
                 yield from _laid_out(
@@ -123,7 +122,7 @@ def _cases(text: str) -> list[str]:
     ]
 
 
-def _without_needless_parentheses(term: str) -> str:
+def without_needless_parentheses(term: str) -> str:
     """PostgreSQL puts them around every comparison; a person puts them around AND and OR."""
     if not term.startswith("(") or _outermost(term) != (0, len(term) - 1):
         return term
