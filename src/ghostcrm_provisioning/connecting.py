@@ -21,7 +21,7 @@ from ghostcrm_provisioning.client_database.roles import (
 )
 from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client, names_of_seals
 from ghostcrm_provisioning.clients.credentials import Credentials, with_password_for
-from ghostcrm_provisioning.errors import ClientNotReady, InvalidInput, NotFound
+from ghostcrm_provisioning.errors import ClientNotReady, ClientQuarantined, InvalidInput, NotFound
 from ghostcrm_provisioning.provisioning.work import as_caretaker, login_of, open_secrets
 from ghostcrm_provisioning.registrar import hash_password, make_temporary_password
 from ghostcrm_provisioning.wiring import Installation
@@ -56,6 +56,7 @@ async def connect_to(
         InvalidInput: there is no such role.
         NotFound: there is no such client.
         ClientNotReady: its isolation is not proven yet, so nobody is let in.
+        ClientQuarantined: its isolation is not proven any more.
     """
     client, credentials = await _open_for(installation, client_id, role)
     database_url, credentials = await _let_in(installation, client, credentials, role)
@@ -101,6 +102,7 @@ async def _open_for(
     async with installation.control.connection() as connection:
         client = await find_client(connection, client_id)
         credentials, _ = await open_secrets(connection, installation.sealer, client)
+    _refuse_quarantined(client)
     if client.status != "ready":
         raise ClientNotReady(
             f"{client.name} is not ready ({client.status}), so nobody can connect to it yet.",
@@ -157,10 +159,12 @@ async def reset_admin_password(
 
     Raises:
         NotFound: there is no such client, or its admin was removed.
+        ClientQuarantined: nobody is let in at present.
         ClientNotReady: the admin is made later; a registration that failed keeps its password.
     """
     async with installation.control.connection() as connection:
         client = await find_client(connection, client_id)
+    _refuse_quarantined(client)
     if client.status != "ready":
         raise ClientNotReady(
             f"{client.name} is not ready ({client.status}); its admin comes later."
@@ -181,3 +185,16 @@ async def reset_admin_password(
         details=Jsonb({}),
     )
     return password
+
+
+def _refuse_quarantined(client: Client) -> None:
+    """The wish is enough: whoever is to be kept out is not let in while the doors are being closed."""
+    if client.status == "quarantined" or client.wanted_status == "quarantined":
+        since = (
+            f" since {client.quarantined_at:%Y-%m-%d %H:%M} UTC" if client.quarantined_at else ""
+        )
+        raise ClientQuarantined(
+            f"{client.name} is in quarantine{since}: its isolation is not proven, so nobody is let in.",
+            next_step=f"See what was found with `ghostcrm clients explain {client.id}`, mend it, then "
+            f"`ghostcrm clients release {client.id}`.",
+        )

@@ -13,7 +13,8 @@ GhostcrmError
 │   ├── ClientIdInUse
 │   ├── IdempotencyKeyReused
 │   ├── ClientNotReady
-│   └── PlanDoesNotFit
+│   ├── PlanDoesNotFit
+│   └── ClientQuarantined
 ├── StillRunning               not finished in the time given; it goes on        exit 7, HTTP 202
 ├── ConfigurationError         the installation must be changed first            exit 1, HTTP 503
 │   ├── InvalidSetting
@@ -33,6 +34,7 @@ GhostcrmError
 │   ├── AdminEmailTaken
 │   ├── IsolationNotProven
 │   ├── DatabaseRejected
+│   ├── WrongPassword
 │   └── WorkerDiedRepeatedly
 ├── TransientFailure           trying again may help; counts as an attempt
 │   ├── ServerUnreachable
@@ -178,6 +180,13 @@ class PlanDoesNotFit(Conflict):
     )
 
 
+class ClientQuarantined(Conflict):
+    """The client is in quarantine: its isolation is not proven, so nobody is let in."""
+
+    code = "client_quarantined"
+    default_next_step = "See what was found with `ghostcrm clients explain ID`, and mend it."
+
+
 class StillRunning(GhostcrmError):
     """It did not finish in the time given; it goes on in the background."""
 
@@ -321,6 +330,13 @@ class DatabaseRejected(PermanentFailure):
     """PostgreSQL refused a statement in a way that trying again does not change."""
 
     code = "database_rejected"
+
+
+class WrongPassword(PermanentFailure):
+    """A login of a client database was not accepted with the password that was given to it."""
+
+    code = "wrong_password"
+    default_next_step = "Somebody has changed it: find out who, and set it back."
 
 
 class IsolationNotProven(PermanentFailure):

@@ -14,6 +14,7 @@ from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.clients.documents import instant
 from ghostcrm_provisioning.clients.plan_change import PlanChange, find_plan_change
 from ghostcrm_provisioning.clients.run import RUNS, Run, RunStep, find_latest_run, list_steps
+from ghostcrm_provisioning.clients.verdict import StoredVerdict, list_verdicts
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.provisioning.client_database_provisioner import WORKFLOWS
 
@@ -38,13 +39,15 @@ class Explanation:
     next_attempt_at: datetime | None = None
     fix: str | None = None
     then: str | None = None
+    findings: tuple[dict[str, Any], ...] = ()
+    ready: bool = False
 
     def as_document(self) -> dict[str, Any]:
         return {
             "clientId": str(self.client_id),
             "clientName": self.client_name,
             "status": self.status,
-            "ready": self.status == "ready",
+            "ready": self.ready,
             "sentence": self.sentence,
             "step": self.step,
             "stepNumber": self.step_number,
@@ -58,6 +61,7 @@ class Explanation:
             "nextAttemptAt": instant(self.next_attempt_at),
             "fix": self.fix,
             "then": self.then,
+            "findings": list(self.findings),
         }
 
 
@@ -71,6 +75,7 @@ class _Facts:
     ahead: int
     max_attempts: int
     plan_change: PlanChange | None = None
+    verdict: StoredVerdict | None = None
 
 
 async def explain(
@@ -89,6 +94,7 @@ async def explain(
         ahead = await (
             await connection.execute(RUNS["ahead_in_queue"], {"run_id": run.id})
         ).fetchone() or {"ahead": 0}
+        verdicts = await list_verdicts(connection, client_id, limit=1)
     return _explain(
         _Facts(
             client,
@@ -99,12 +105,15 @@ async def explain(
             ahead["ahead"],
             max_attempts,
             plan_change,
+            verdicts[0] if verdicts else None,
         )
     )
 
 
 def _explain(facts: _Facts) -> Explanation:
     client, run = facts.client, facts.run
+    if client.status == "quarantined" or client.wanted_status == "quarantined":
+        return _explain_quarantine(facts)
     if client.status == "ready" and facts.plan_change is not None and run.status != "succeeded":
         return _explain_plan_change(facts, facts.plan_change)
     if client.status == "ready":
@@ -113,6 +122,7 @@ def _explain(facts: _Facts) -> Explanation:
             client.name,
             client.status,
             f"{client.name} is ready.",
+            ready=True,
             since=client.ready_at,
             then=f"ghostcrm clients connect {client.id}",
         )
@@ -248,6 +258,47 @@ def _explain_queued(facts: _Facts) -> Explanation:
         code=None if facts.any_workers else "no_workers",
         since=facts.run.created_at,
         then=then,
+    )
+
+
+def _explain_quarantine(facts: _Facts) -> Explanation:
+    """What the latest attack found stands there, for that is what has to be mended; once an attack finds
+    nothing any more, only the release is left to do."""
+    client, verdict = facts.client, facts.verdict
+    is_mended = verdict is not None and verdict.holds
+    findings = () if verdict is None else tuple(verdict.findings)
+    if client.wanted_status != "quarantined":
+        sentence = f"{client.name} was proven again; its database is being opened."
+    elif client.status != "quarantined":
+        sentence = (
+            f"{client.name} is not proven to be isolated: nobody is given a connection any more, and its "
+            "database is being closed."
+        )
+    elif is_mended:
+        sentence = f"{client.name} is in quarantine, but the latest attack found nothing any more: release it."
+    else:
+        sentence = (
+            f"{client.name} is in quarantine: its isolation is not proven, so nobody is let into its "
+            "database."
+        )
+    cause = None
+    if findings:
+        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+        cause = f"{findings[0]['sentence']}{more}"
+    return Explanation(
+        client.id,
+        client.name,
+        client.status,
+        sentence,
+        cause=cause,
+        code="isolation_not_proven" if findings else None,
+        retryable=False,
+        since=client.quarantined_at or (verdict.began_at if verdict else None),
+        fix=None
+        if is_mended
+        else "Mend what was found, as a superuser or as the owner of what is named: nobody else gets in.",
+        then=f"ghostcrm clients release {client.id}",
+        findings=findings,
     )
 
 

@@ -124,6 +124,11 @@ def _translated_psycopg(error: psycopg.Error, where: str) -> GhostcrmError:
                 )
             return ServerUnreachable(f"{where} does not answer: {first_line}.")
         return UnexpectedFailure(f"{type(error).__name__} on {where}.")
+    return from_sqlstate(sqlstate, said, where=where)
+
+
+def from_sqlstate(sqlstate: str, said: str, *, where: str) -> GhostcrmError:
+    """What PostgreSQL said, as an error of ours; for a driver that is not psycopg."""
     if sqlstate == _COMING_UP:
         return ToldToWait(f"{where} is coming up: {said}.", wait_seconds=1.0)
     sentence = f"{said} on {where} ({sqlstate})"

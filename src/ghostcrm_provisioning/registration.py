@@ -214,7 +214,7 @@ async def _register_with(
     async with installation.control.connection() as connection:
         client = await find_client(connection, accepted.client_id)
     connection_to_it = None
-    if wait_seconds > 0 and client.status == "ready":
+    if wait_seconds > 0 and client.is_open:
         connection_to_it = await connect_to(
             installation, client.id, role="app", requested_by="application"
         )

@@ -97,6 +97,24 @@ class Settings(BaseSettings):
         description="Pause after each run before its place is given to the next one. With "
         "GHOSTCRM_CONCURRENCY_PER_SERVER=1 and 1 here: one at a time, one second apart.",
     )
+    verify_sample: int = Field(
+        default=20,
+        ge=0,
+        description="How many ready clients workers attack each night, the longest unverified first, to "
+        "prove their isolation anew; 0 = none.",
+    )
+    verify_hour: int = Field(
+        default=2,
+        ge=0,
+        le=23,
+        description="From this hour (UTC) on. A night without a worker is made up for by the first one "
+        "that comes on that day.",
+    )
+    verify_deadline_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        description="How long the full attack on one client may take, waiting for its turn included.",
+    )
     notify_urls: SecretStr | None = Field(
         default=None,
         description="Apprise URLs, separated by spaces, that hear of every final failure.",

@@ -31,6 +31,7 @@ from ghostcrm_provisioning.queue.worker import Worker
 from ghostcrm_provisioning.registrar import Registrar
 from ghostcrm_provisioning.sealing import Sealer, sealer_from_folder, sealer_from_setting
 from ghostcrm_provisioning.settings import Settings
+from ghostcrm_provisioning.verification.verifier import Verifier
 
 _INSTALLATION = NamedSql("ghostcrm_provisioning.clients", "installation.sql")
 _SEALING_CHECK = "this installation"
@@ -50,6 +51,7 @@ class Installation:
     providers: ServerProviders
     provisioner: ClientDatabaseProvisioner
     notifier: Notifier
+    verifier: Verifier
 
     def make_worker(self, *, standing: bool) -> Worker:
         """A worker; ``standing`` when others may count on it."""
@@ -59,6 +61,8 @@ class Installation:
             self.queue,
             carry_out=self.provisioner.carry_out,
             deliver=self.notifier.deliver,
+            look_after=self.verifier.look_after,
+            begin_round=self.verifier.begin_round,
             standing=standing,
             concurrency=settings.worker_concurrency,
             lane_limit=settings.concurrency_per_server,
@@ -151,6 +155,16 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
             providers=providers,
             provisioner=provisioner,
             notifier=notifier,
+            verifier=Verifier(
+                control,
+                installation_id=installation_id,
+                sealer=sealer,
+                providers=providers,
+                notifier=notifier,
+                sample=settings.verify_sample,
+                hour=settings.verify_hour,
+                deadline_seconds=settings.verify_deadline_seconds,
+            ),
         )
 
 

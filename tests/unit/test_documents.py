@@ -19,9 +19,11 @@ from ghostcrm_provisioning.clients.documents import (
     current_operation_document,
     instant,
     step_document,
+    verdict_document,
     whole_ms,
 )
 from ghostcrm_provisioning.clients.run import Run, RunStep
+from ghostcrm_provisioning.clients.verdict import StoredVerdict
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
 ID = UUID(int=1)
@@ -112,6 +114,51 @@ def test_a_client_is_told_as_the_contract_says() -> None:
         "kind": "provision_client",
         "createdAt": "2026-03-01T12:00:00.123Z",
         "readyAt": "2026-03-01T12:00:01.123Z",
+        "quarantinedAt": None,
+        "isolation": None,
+    }
+
+
+def test_a_client_says_when_it_was_verified_and_since_when_it_is_in_quarantine() -> None:
+    quarantined = replace(
+        CLIENT, status="quarantined", quarantined_at=NOON, verified_at=NOON, isolation_holds=False
+    )
+    document = client_document(quarantined, RUN, [STEP])
+    assert document["quarantinedAt"] == "2026-03-01T12:00:00.123Z"
+    assert document["isolation"] == {"verifiedAt": "2026-03-01T12:00:00.123Z", "holds": False}
+
+
+def test_a_verdict_is_told_as_the_contract_says() -> None:
+    finding = {"code": "row_seen", "sentence": "No.", "subject": "contacts", "caller": "anon"}
+    verdict = StoredVerdict(
+        id=7,
+        client_id=ID,
+        database_id=UUID(int=3),
+        began_at=NOON,
+        duration_ms=12.4,
+        holds=False,
+        findings=[finding],
+        attempts={"select": 44},
+        catalog_fingerprint="c",
+        blueprint="ghostcrm",
+        blueprint_fingerprint="f",
+        requested_by="cli",
+        program_version="0.1.0",
+    )
+    assert json.loads(json.dumps(verdict_document(verdict))) == {
+        "id": 7,
+        "clientId": str(ID),
+        "databaseId": str(UUID(int=3)),
+        "holds": False,
+        "findings": [finding],
+        "attempts": {"select": 44},
+        "catalogFingerprint": "c",
+        "blueprint": "ghostcrm",
+        "blueprintFingerprint": "f",
+        "beganAt": "2026-03-01T12:00:00.123Z",
+        "durationMs": 12,
+        "requestedBy": "cli",
+        "programVersion": "0.1.0",
     }
 
 
@@ -151,6 +198,9 @@ def test_a_client_in_a_list_has_no_secret_and_no_more_than_its_columns() -> None
         "server_name": "home",
         "created_at": NOON,
         "ready_at": None,
+        "quarantined_at": None,
+        "verified_at": NOON,
+        "isolation_holds": True,
         "credentials_sealed": b"hunter2",
         "password_hash_sealed": b"hunter2",
     }
@@ -166,6 +216,8 @@ def test_a_client_in_a_list_has_no_secret_and_no_more_than_its_columns() -> None
         "database": {"provider": "postgres", "name": "ghostcrm_3", "server": "home"},
         "createdAt": "2026-03-01T12:00:00.123Z",
         "readyAt": None,
+        "quarantinedAt": None,
+        "isolation": {"verifiedAt": "2026-03-01T12:00:00.123Z", "holds": True},
     }
 
 

@@ -13,6 +13,7 @@ import pytest
 from ghostcrm_provisioning.clients.client import Client
 from ghostcrm_provisioning.clients.plan_change import PlanChange
 from ghostcrm_provisioning.clients.run import Run, RunStep
+from ghostcrm_provisioning.clients.verdict import StoredVerdict
 from ghostcrm_provisioning.errors import DatabaseBusy, MigrationFailed
 from ghostcrm_provisioning.explanation import Explanation, _explain, _Facts
 from ghostcrm_provisioning.provisioning.change_plan import CHANGE_PLAN
@@ -22,6 +23,7 @@ from ghostcrm_provisioning.provisioning.workflow import Workflow
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ID = UUID(int=1)
 KEYS = {
+    "findings",
     "clientId",
     "clientName",
     "status",
@@ -310,3 +312,72 @@ def test_without_workers_no_plan_changes(status: str) -> None:
     found = plan_change_explained(run(status), steps(2, status, of=CHANGE_PLAN), workers=0)
     assert "no worker is running to change it to professional" in found.sentence
     assert (found.code, found.then) == ("no_workers", "ghostcrm up")
+
+
+FINDINGS = [
+    {"code": "row_seen", "sentence": "anon sees rows of contacts.", "subject": "contacts"},
+    {"code": "connect_open", "sentence": "Everyone may connect.", "subject": None},
+]
+
+
+def verdict(*findings: dict[str, Any]) -> StoredVerdict:
+    return StoredVerdict(
+        id=1,
+        client_id=ID,
+        database_id=UUID(int=3),
+        began_at=NOON,
+        duration_ms=1.0,
+        holds=not findings,
+        findings=list(findings),
+        attempts={},
+        catalog_fingerprint="",
+        blueprint="ghostcrm",
+        blueprint_fingerprint=None,
+        requested_by="schedule",
+        program_version="0",
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted", "found", "sentence"),
+    [
+        (
+            "quarantined",
+            "quarantined",
+            FINDINGS,
+            "ACME Corp is in quarantine: its isolation is not",
+        ),
+        (
+            "quarantined",
+            "quarantined",
+            [],
+            "ACME Corp is in quarantine, but the latest attack found",
+        ),
+        (
+            "ready",
+            "quarantined",
+            FINDINGS,
+            "ACME Corp is not proven to be isolated: nobody is given",
+        ),
+    ],
+)
+def test_a_client_in_quarantine_says_what_was_found_and_how_it_gets_out(
+    status: str, wanted: str, found: list[dict[str, Any]], sentence: str
+) -> None:
+    of_client = replace(
+        client(status),
+        wanted_status=wanted,
+        quarantined_at=NOON if status == "quarantined" else None,
+    )
+    facts = _Facts(of_client, run("succeeded"), [], 1, 1, 0, 3, verdict=verdict(*found))
+    document = json.loads(json.dumps(_explain(facts).as_document()))
+    assert set(document) == KEYS
+    assert document["sentence"].startswith(sentence)
+    assert document["ready"] is False
+    assert document["findings"] == found
+    assert document["then"] == f"ghostcrm clients release {ID}"
+    assert document["since"] == "2026-03-01T12:00:00.000Z"
+    if found:
+        assert document["code"] == "isolation_not_proven"
+        assert document["cause"] == "anon sees rows of contacts. (and 1 more)"
+        assert document["fix"]

@@ -17,10 +17,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from ghostcrm_provisioning.cli.change_plan import change_plan_command, report_plan_change
+from ghostcrm_provisioning.cli.isolation import release, verdicts, verified
 from ghostcrm_provisioning.cli.output import Json, duration, out, print_json, say
 from ghostcrm_provisioning.cli.progress import steps_table
 from ghostcrm_provisioning.cli.provision import describe, report, watch
-from ghostcrm_provisioning.cli.session import find_client_id, run_with_installation
+from ghostcrm_provisioning.cli.session import ClientId, find_client_id, run_with_installation
 from ghostcrm_provisioning.client_database.program_settings import PLACEHOLDERS, as_env_file
 from ghostcrm_provisioning.client_database.roles import CLIENT_LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import CLIENTS
@@ -44,16 +45,20 @@ app = typer.Typer(
     help="Look at clients, ask why one is not ready, connect to one, change one.",
 )
 
-ClientId = Annotated[
-    str, typer.Argument(metavar="ID", help="The client's id, or its first characters.")
-]
-_COLOURS = {"ready": "green", "failed": "red", "provisioning": "cyan", "registered": "cyan"}
+_COLOURS = {
+    "ready": "green",
+    "failed": "red",
+    "quarantined": "red",
+    "provisioning": "cyan",
+    "registered": "cyan",
+}
 
 
 @app.command("list")
 def list_clients(
     status: Annotated[
-        str | None, typer.Option(help="Only those: registered, provisioning, ready or failed.")
+        str | None,
+        typer.Option(help="Only those: registered, provisioning, ready, failed or quarantined."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
     after: Annotated[
@@ -101,13 +106,14 @@ def _print_rows(rows: list[dict[str, Any]], status: str | None) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     # Short columns first, so that a narrow terminal folds the name and never cuts an id.
-    for title in ("ID", "Status", "Plan"):
+    for title in ("ID", "Status", "Plan", "Verified"):
         table.add_column(title, no_wrap=True)
     table.add_column("Name", overflow="fold")
     for row in rows:
         status_ = f"[{_COLOURS[row['status']]}]{row['status']}[/]"
         plan = _plan(row["plan"], row["wanted_plan"])
-        table.add_row(str(row["id"]), status_, escape(plan), escape(row["name"]))
+        day = f"{row['verified_at']:%Y-%m-%d}" if row["verified_at"] else "–"
+        table.add_row(str(row["id"]), status_, escape(plan), day, escape(row["name"]))
     out.print(table)
 
 
@@ -141,6 +147,7 @@ def show(client_id: ClientId, as_json: Json = False) -> None:
             ("Blueprint", client.blueprint),
             ("Registered", f"{client.created_at:%Y-%m-%d %H:%M:%S} UTC"),
             ("Ready after", duration(first.duration_ms) if client.status == "ready" else "–"),
+            ("Verified", verified(client.verified_at, client.isolation_holds)),
         ):
             table.add_row(f"[dim]{title}[/]", escape(value))
         out.print(table)
@@ -188,6 +195,8 @@ def explain(client_id: ClientId, as_json: Json = False) -> None:
             if value:
                 table.add_row(f"[dim]{title}[/]", escape(value))
         out.print(table)
+        for finding in explanation.findings:
+            out.print(f"[red]✕[/] {escape(finding['sentence'])}")
 
     run_with_installation(work, as_json=as_json, may_begin=False)
 
@@ -197,6 +206,10 @@ class Format(StrEnum):
 
     TEXT = "text"
     ENV = "env"
+
+
+app.command("verdicts")(verdicts)
+app.command("release")(release)
 
 
 @app.command("connect")

@@ -16,6 +16,7 @@ from ghostcrm_provisioning.cli.session import run_command
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.clients.run import RUNS
+from ghostcrm_provisioning.clients.verdict import VERDICTS
 from ghostcrm_provisioning.errors import GhostcrmError
 from ghostcrm_provisioning.postgres_errors import translated
 from ghostcrm_provisioning.settings import Settings, read_settings
@@ -23,6 +24,7 @@ from ghostcrm_provisioning.wiring import Installation, open_installation
 
 _LITTLE_SPACE_BYTES = 2 * 1024**3
 _OLDEST_POSTGRES = 15
+_RECENT_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ async def examine(settings: Settings) -> list[Finding]:
             findings.append(await _finding("Capacity", lambda: _capacity(installation)))
             findings.append(await _finding("Workers", lambda: _workers(installation)))
             findings.append(await _finding("Failures", lambda: _failures(installation)))
+            findings.append(await _finding("Isolation", lambda: _isolation(installation)))
     except GhostcrmError as error:
         findings.append(Finding("Control database", "failed", error.message, error.next_step))
     return findings
@@ -184,3 +187,20 @@ async def _failures(installation: Installation) -> Finding:
             "List them: ghostcrm clients list --status failed",
         )
     return Finding("Failures", "ok", "none in the last 24 hours")
+
+
+async def _isolation(installation: Installation) -> Finding:
+    row = await installation.control.fetch_one(VERDICTS["summary"], days=_RECENT_DAYS)
+    row = row or {"ready": 0, "verified": 0, "quarantined": 0}
+    seen = (
+        f"{row['verified']} of {row['ready']} ready clients attacked in the last {_RECENT_DAYS} days, and "
+        f"proven; {row['quarantined'] or 'none'} in quarantine"
+    )
+    if row["quarantined"]:
+        return Finding(
+            "Isolation",
+            "warning",
+            seen,
+            "List them: ghostcrm clients list --status quarantined; ask why: ghostcrm clients explain ID",
+        )
+    return Finding("Isolation", "ok", seen)

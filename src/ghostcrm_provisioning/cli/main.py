@@ -14,6 +14,7 @@ from ghostcrm_provisioning.cli import bench, clients, notifications, postgres, q
 from ghostcrm_provisioning.cli.check import check
 from ghostcrm_provisioning.cli.demo import demo
 from ghostcrm_provisioning.cli.doctor import doctor
+from ghostcrm_provisioning.cli.isolation import verify
 from ghostcrm_provisioning.cli.provision import provision
 from ghostcrm_provisioning.cli.worker import up, worker
 
@@ -47,6 +48,7 @@ def ghostcrm(
 
 app.command("provision")(provision)
 app.add_typer(clients.app, name="clients")
+app.command("verify")(verify)
 app.add_typer(queue.app, name="queue")
 app.add_typer(notifications.app, name="notifications")
 app.command("worker")(worker)

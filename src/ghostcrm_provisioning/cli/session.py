@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -25,6 +25,9 @@ from ghostcrm_provisioning.registration_form import check_identifier
 from ghostcrm_provisioning.settings import read_settings
 from ghostcrm_provisioning.wiring import Installation, open_installation
 
+ClientId = Annotated[
+    str, typer.Argument(metavar="ID", help="The client's id, or its first characters.")
+]
 INTERRUPTED = 130
 _SHORTEST_PREFIX = 4
 

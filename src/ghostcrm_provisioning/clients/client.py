@@ -40,6 +40,15 @@ class Client:
     server_name: str
     provider: str
     region: str | None
+    quarantined_at: datetime | None = None
+    # The latest full attack: when it began, and whether isolation was proven.
+    verified_at: datetime | None = None
+    isolation_holds: bool | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Ready, and not on its way into quarantine: whoever has its credentials may enter."""
+        return self.status == "ready" and self.wanted_status == "ready"
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Self:

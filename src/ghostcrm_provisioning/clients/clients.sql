@@ -47,11 +47,15 @@ select c.id, c.name, c.plan, c.wanted_plan, c.blueprint, c.status::text, c.wante
        a.must_change_password as admin_must_change_password,
        d.id as database_id, d.name as database_name, d.status::text as database_status,
        d.blueprint_fingerprint, d.handed_over_at,
-       s.id as server_id, s.name as server_name, s.provider, s.region
+       s.id as server_id, s.name as server_name, s.provider, s.region,
+       c.quarantined_at, v.began_at as verified_at, v.holds as isolation_holds
 from clients c
 join client_admins a on a.client_id = c.id
 join client_databases d on d.client_id = c.id
 join servers s on s.id = d.server_id
+left join lateral (
+    select began_at, holds from isolation_verdicts where client_id = c.id order by id desc limit 1
+) v on true
 where c.id = %(client_id)s
 
 -- name: lock_client
@@ -76,11 +80,15 @@ update client_databases set credentials_sealed = %(credentials_sealed)s where id
 -- name: list_clients
 -- Newest first; keyset paging by (created_at, id).
 select c.id, c.name, c.plan, c.wanted_plan, c.status::text, c.created_at, c.ready_at,
-       a.email as admin_email, d.name as database_name, s.name as server_name, s.provider
+       a.email as admin_email, d.name as database_name, s.name as server_name, s.provider,
+       c.quarantined_at, v.began_at as verified_at, v.holds as isolation_holds
 from clients c
 join client_admins a on a.client_id = c.id
 join client_databases d on d.client_id = c.id
 join servers s on s.id = d.server_id
+left join lateral (
+    select began_at, holds from isolation_verdicts where client_id = c.id order by id desc limit 1
+) v on true
 where (%(status)s::text is null or c.status::text = %(status)s)
   and (%(before_created_at)s::timestamptz is null
        or (c.created_at, c.id) < (%(before_created_at)s, %(before_id)s))

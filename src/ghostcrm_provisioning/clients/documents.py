@@ -10,6 +10,7 @@ from typing import Any
 
 from ghostcrm_provisioning.clients.client import Client
 from ghostcrm_provisioning.clients.run import Run, RunStep
+from ghostcrm_provisioning.clients.verdict import StoredVerdict
 
 
 def instant(moment: datetime | None) -> str | None:
@@ -64,6 +65,8 @@ def client_document(client: Client, run: Run, steps: list[RunStep]) -> dict[str,
         "kind": run.kind,
         "createdAt": instant(client.created_at),
         "readyAt": instant(client.ready_at),
+        "quarantinedAt": instant(client.quarantined_at),
+        "isolation": isolation_document(client.verified_at, client.isolation_holds),
     }
     if run.error is not None:
         document["error"] = run.error
@@ -99,6 +102,32 @@ def client_row_document(row: dict[str, Any]) -> dict[str, Any]:
         },
         "createdAt": instant(row["created_at"]),
         "readyAt": instant(row["ready_at"]),
+        "quarantinedAt": instant(row["quarantined_at"]),
+        "isolation": isolation_document(row["verified_at"], row["isolation_holds"]),
+    }
+
+
+def isolation_document(verified_at: datetime | None, holds: bool | None) -> dict[str, Any] | None:
+    """The latest full attack on a client; None when there was none since its hand-over."""
+    return None if verified_at is None else {"verifiedAt": instant(verified_at), "holds": holds}
+
+
+def verdict_document(verdict: StoredVerdict) -> dict[str, Any]:
+    """One stored verdict."""
+    return {
+        "id": verdict.id,
+        "clientId": str(verdict.client_id),
+        "databaseId": str(verdict.database_id),
+        "holds": verdict.holds,
+        "findings": verdict.findings,
+        "attempts": verdict.attempts,
+        "catalogFingerprint": verdict.catalog_fingerprint,
+        "blueprint": verdict.blueprint,
+        "blueprintFingerprint": verdict.blueprint_fingerprint,
+        "beganAt": instant(verdict.began_at),
+        "durationMs": whole_ms(verdict.duration_ms),
+        "requestedBy": verdict.requested_by,
+        "programVersion": verdict.program_version,
     }
 
 

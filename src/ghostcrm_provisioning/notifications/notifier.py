@@ -27,6 +27,7 @@ _SEVERITY_TYPES = {
     "critical": apprise.NotifyType.FAILURE,
 }
 _LONGEST_WAIT_SECONDS = 3600.0
+_MOST_SENTENCES = 20
 
 
 class Notifier:
@@ -69,12 +70,36 @@ class Notifier:
             ),
         )
 
+    async def isolation_failed(
+        self, connection: Connection, client: Client, sentences: list[str]
+    ) -> None:
+        """Record that a client's isolation is not proven any more, within the caller's transaction."""
+        await self._record(
+            connection,
+            client_id=client.id,
+            run_id=None,
+            severity="critical",
+            subject=f"{client.name}: its isolation is not proven, so it goes into quarantine",
+            body="\n".join(
+                [
+                    "A full attack on its database found:",
+                    *(f"- {sentence}" for sentence in sentences[:_MOST_SENTENCES]),
+                    *(["- and more"] if len(sentences) > _MOST_SENTENCES else []),
+                    "",
+                    "Nobody is let into it any more, neither the client nor anybody else.",
+                    "What to do: mend what was found, then have it verified and opened again with",
+                    f"ghostcrm clients release {client.id}",
+                    f"Details: ghostcrm clients explain {client.id}",
+                ]
+            ),
+        )
+
     async def _record(
         self,
         connection: Connection,
         *,
         client_id: UUID,
-        run_id: UUID,
+        run_id: UUID | None,
         severity: str,
         subject: str,
         body: str,

@@ -39,9 +39,11 @@ from ghostcrm_provisioning.errors import (
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.observation import Observation
 from ghostcrm_provisioning.postgres_errors import translating
+from ghostcrm_provisioning.providers import postgres_doors
 from ghostcrm_provisioning.providers.provider import (
     Connection,
     DatabaseRequest,
+    Knock,
     Login,
     Template,
 )
@@ -134,6 +136,49 @@ class PostgresProvider:
                         sql.Literal(login.connection_limit),
                     )
                 )
+
+    async def close(self, request: DatabaseRequest) -> None:
+        with translating(self._where):
+            async with self._borrowed() as connection:
+                await self._find_ours(connection, request)
+                await postgres_doors.close(connection, request.name)
+
+    async def observe_closed(self, request: DatabaseRequest) -> Observation:
+        with translating(self._where):
+            async with self._borrowed() as connection:
+                await self._find_ours(connection, request)
+                return await postgres_doors.observe_closed(connection, request.name)
+
+    async def admit(self, request: DatabaseRequest, login: Login) -> None:
+        if login.password is None:
+            raise ValueError("a login is admitted with its password")
+        role = login_name(request.name, login.key)
+        verifier = await asyncio.to_thread(make_scram_verifier, login.password)
+        with translating(self._where):
+            async with self._borrowed() as connection:
+                await self._find_ours(connection, request)
+                await postgres_doors.admit(
+                    connection, request.name, role, _let_log_in(sql.Identifier(role), verifier)
+                )
+
+    async def reopen(self, request: DatabaseRequest) -> None:
+        with translating(self._where):
+            async with self._borrowed() as connection:
+                await self._find_ours(connection, request)
+                # Whatever a login had beyond what it is to have is gone; the passwords are set before
+                # anybody may enter with them.
+                await postgres_doors.take_away(connection, request.name)
+            await self._ensure_logins(request)
+            async with self._borrowed() as connection:
+                await self._open_database(connection, request)
+
+    async def knock(self, name: str, login: Login, *, at: str) -> Knock:
+        where = f"the database {at} on {self._where}"
+        return await postgres_doors.knock(self._url_of(name, login, at=at), at=at, where=where)
+
+    def shared_databases(self) -> tuple[str, ...]:
+        ours = str(conninfo_to_dict(self._url).get("dbname", "postgres"))
+        return tuple(dict.fromkeys((ours, "postgres", "template1")))
 
     async def prepare_template(self, installation_id: UUID, template: Template) -> str:
         """Build the template ahead of the first client; returns its database's name."""
@@ -246,11 +291,15 @@ class PostgresProvider:
                 yield connection
 
     def login_url(self, name: str, login: Login) -> str:
+        return self._url_of(name, login, at=name)
+
+    def _url_of(self, name: str, login: Login, *, at: str) -> str:
+        """How a login of the database ``name`` comes to the database ``at``."""
         parameters = conninfo_to_dict(self._url)
         return connection_url(
             host=str(parameters.get("host", "localhost")),
             port=str(parameters.get("port", "5432")),
-            database=name,
+            database=at,
             user=login_name(name, login.key),
             password=login.password or "",
             sslmode=parameters.get("sslmode"),
@@ -327,6 +376,15 @@ class PostgresProvider:
         return await (
             await connection.execute(POSTGRES["observe_database"], {"name": name})
         ).fetchone()
+
+    async def _find_ours(self, connection: Connection, request: DatabaseRequest) -> None:
+        """Raises PostconditionNotMet when the database is not there, StampMismatch when it is not ours."""
+        row = await self._find(connection, request.name)
+        if row is None:
+            raise PostconditionNotMet(
+                f"The database {request.name} is not there, on {self._where}."
+            )
+        self._is_finished(row, request)
 
     def _is_finished(self, row: dict[str, Any], request: DatabaseRequest) -> bool:
         """Whether the database is stamped and open; False while it is ours in the making.
@@ -427,10 +485,7 @@ class PostgresProvider:
 
     async def _open_database(self, connection: Connection, request: DatabaseRequest) -> None:
         """Stamp it, close it to everyone but its own logins, and only then open it."""
-        row = await self._find(connection, request.name)
-        if row is None:
-            raise PostconditionNotMet(f"The database {request.name} was made but is not there.")
-        self._is_finished(row, request)  # raises when it is not ours
+        await self._find_ours(connection, request)
         name = sql.Identifier(request.name)
         stamp = sql.Literal(_stamp(request.installation_id, database=str(request.database_id)))
         async with connection.transaction(), connection.pipeline():

@@ -9,6 +9,14 @@ every provider promises (and ``tests/providers`` checks of each):
   right name with another stamp, or none, is never used, changed or deleted (``StampMismatch``).
 * :meth:`Provider.observe` looks and changes nothing. Only what it has seen is true.
 * Nobody but the database's own logins can connect to it, from the moment at which anybody can.
+* A database can be closed (:meth:`Provider.close`): nobody enters it any more, its own logins, and
+  whoever was let in by mistake, included; sessions that were open are ended. Its contents, logins and
+  passwords stay, and the administrator still enters. It stays closed until :meth:`Provider.reopen`.
+  To look at a closed database as its application does, one login may be admitted under a password
+  that only the caller knows (:meth:`Provider.admit`); it is closed again afterwards. Each of these may
+  be called again, after a crash at any instant, and ends the same.
+* Knocking (:meth:`Provider.knock`) tries a login on a database and tells what came of it. It never
+  guesses: what is neither a refusal nor an entry is an error.
 * No password is sent in clear text inside a statement, and none appears in an error.
 * Errors are those of :mod:`ghostcrm_provisioning.errors`: transient, told to wait, or permanent.
 """
@@ -74,6 +82,19 @@ class DatabaseRequest:
     logins: tuple[Login, ...]
 
 
+@dataclass(frozen=True)
+class Knock:
+    """What came of trying to enter a database with a login of another one.
+
+    Attributes:
+        refused: why it was not let in; None when it was.
+        rights: what it may do inside, in words; empty when it was refused, or may do nothing.
+    """
+
+    refused: str | None
+    rights: tuple[str, ...] = ()
+
+
 class Provider(Protocol):
     """See the module's text for what is promised."""
 
@@ -104,3 +125,26 @@ class Provider(Protocol):
 
     def login_url(self, name: str, login: Login) -> str:
         """How ``login`` connects to the database ``name``. Holds the password."""
+
+    async def close(self, request: DatabaseRequest) -> None:
+        """Let nobody into the database any more, and end the sessions that are open."""
+
+    async def observe_closed(self, request: DatabaseRequest) -> Observation:
+        """Whether the database is closed, and nobody but the administrator is in it."""
+
+    async def admit(self, request: DatabaseRequest, login: Login) -> None:
+        """Let ``login`` alone into the closed database, with its password, which replaces the one that
+        its users know until :meth:`reopen`."""
+
+    async def reopen(self, request: DatabaseRequest) -> None:
+        """Let the database's own logins in again, with the passwords of the request; nobody else."""
+
+    async def knock(self, name: str, login: Login, *, at: str) -> Knock:
+        """Try to enter the database ``at`` with ``login``, which is one of the database ``name``.
+
+        Raises:
+            WrongPassword: the login itself was not accepted, so nothing was learned about ``at``.
+        """
+
+    def shared_databases(self) -> tuple[str, ...]:
+        """The names of databases beside the clients': the administrator's, and the server's own."""

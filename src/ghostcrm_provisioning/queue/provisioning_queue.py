@@ -36,6 +36,9 @@ QUEUE = NamedSql(__package__, "queue.sql")
 QUEUE_VERSION = f"pgqueuer {version('pgqueuer')}"
 CHANNEL = Channel("ghostcrm_queue")
 NOTIFICATIONS_LANE = "notifications"
+# One at a time, over all workers.
+VERIFICATIONS_LANE = "verifications"
+_AFTER_EVERYTHING_ELSE = -1000
 
 
 def queue_queries(driver: Driver) -> Queries:
@@ -128,9 +131,21 @@ class ProvisioningQueue:
             on_conflict="skip",
         )
 
+    @staticmethod
+    async def enqueue_verification(connection: Connection, client_id: UUID) -> None:
+        """Have a worker look after a client's isolation, within the caller's transaction: attack it,
+        or finish a quarantine or release that was begun."""
+        await _queries_over(connection).enqueue(
+            VERIFICATIONS_LANE,
+            client_id.bytes,
+            priority=_AFTER_EVERYTHING_ELSE,
+            dedupe_key=f"verification/{client_id}",
+            on_conflict="skip",
+        )
+
     async def restore_lost_jobs(self) -> int:
-        """Enqueue unfinished runs and undelivered notifications that no job points to; returns how
-        many there were.
+        """Enqueue unfinished runs, undelivered notifications and unfinished quarantines that no job
+        points to; returns how many there were.
 
         That happens when a worker lost the control database at the very moment it reported.
         """
@@ -152,7 +167,13 @@ class ProvisioningQueue:
         for row in notifications:
             async with self._control.connection() as connection:
                 await self.enqueue_notification(connection, row["id"])
-        return len(rows) + len(notifications)
+        quarantines = await self._control.fetch_all(
+            QUEUE["quarantines_without_job"], older_than_seconds=self._lease_seconds
+        )
+        for row in quarantines:
+            async with self._control.connection() as connection:
+                await self.enqueue_verification(connection, row["id"])
+        return len(rows) + len(notifications) + len(quarantines)
 
     async def status(self, *, limit: int = 50) -> QueueStatus:
         """Length, what is being processed, and what stands in the way, read in one moment."""

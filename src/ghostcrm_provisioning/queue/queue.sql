@@ -25,5 +25,18 @@ where n.delivery = 'pending'
 order by n.id
 limit 1000
 
+-- name: quarantines_without_job
+-- Clients whose quarantine, or release, was wished for and not observed, and that no job points to.
+select c.id
+from clients c
+where c.quarantine_verdict_id is not null and c.wanted_status::text <> c.status::text
+  and c.updated_at < clock_timestamp() - make_interval(secs => %(older_than_seconds)s)
+  and not exists (
+      select from ghostcrm_queue.jobs j
+      where j.dedupe_key = 'verification/' || c.id and j.status in ('queued', 'picked')
+  )
+order by c.id
+limit 1000
+
 -- name: server_ids
 select id from servers

@@ -32,6 +32,7 @@ from ghostcrm_provisioning.queue.provisioning_queue import (
     CHANNEL,
     NOTIFICATIONS_LANE,
     QUEUE,
+    VERIFICATIONS_LANE,
     ProvisioningQueue,
     lane_of_server,
     queue_queries,
@@ -40,6 +41,10 @@ from ghostcrm_provisioning.queue.provisioning_queue import (
 # Carries out one run; returns in how many seconds it wants to be called again, or None.
 CarryOut = Callable[[UUID, UUID], Awaitable[float | None]]
 Deliver = Callable[[int], Awaitable[float | None]]
+# Looks after one client's isolation, in that attempt (from 0); returns what CarryOut returns.
+LookAfter = Callable[[UUID, int], Awaitable[float | None]]
+# Begins the night's round of verifications, if it is due and nobody has.
+BeginRound = Callable[[], Awaitable[int | None]]
 
 _BATCH = 4
 _ASYNCPG_PARAMETERS = (
@@ -96,6 +101,8 @@ class Worker:
         *,
         carry_out: CarryOut,
         deliver: Deliver,
+        look_after: LookAfter,
+        begin_round: BeginRound,
         standing: bool,
         concurrency: int,
         lane_limit: int,
@@ -107,6 +114,8 @@ class Worker:
         self._queue = queue
         self._carry_out = carry_out
         self._deliver = deliver
+        self._look_after = look_after
+        self._begin_round = begin_round
         self._standing = standing
         self._concurrency = concurrency
         self._lane_limit = lane_limit
@@ -162,6 +171,8 @@ class Worker:
             manager = QueueManager(queue_queries(AsyncpgPoolDriver(pool)), CHANNEL)
             self._manager = manager
             manager.entrypoint(NOTIFICATIONS_LANE)(self._on_notification)
+            if self._standing:  # a command has no time for other clients' isolation
+                manager.entrypoint(VERIFICATIONS_LANE, concurrency_limit=1)(self._on_verification)
             await self._open_lanes(manager)
             if self._stopping.is_set():
                 return
@@ -200,13 +211,23 @@ class Worker:
         if wait_seconds is not None:
             raise RetryRequested(delay=timedelta(seconds=wait_seconds), reason="next attempt")
 
+    async def _on_verification(self, job: Job) -> None:
+        if job.payload is None:
+            return
+        wait_seconds = await self._look_after(UUID(bytes=bytes(job.payload)), job.attempts)
+        if wait_seconds is not None:
+            raise RetryRequested(delay=timedelta(seconds=wait_seconds), reason="next attempt")
+
     async def _keep_house(self) -> None:
-        """Show that this worker lives, open the lanes of new servers, put lost jobs back."""
+        """Show that this worker lives, open the lanes of new servers, put lost jobs back, begin the
+        night's round of verifications."""
         while True:  # until cancelled: it goes on while a stopping worker finishes its work
             await asyncio.sleep(self._lease_seconds / 3)
             try:
                 await self._beat()
                 await self._queue.restore_lost_jobs()
+                if self._standing:
+                    await self._begin_round()
                 if self._manager is not None:
                     await self._open_lanes(self._manager)
             except GhostcrmError as problem:

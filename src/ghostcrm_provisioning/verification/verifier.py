@@ -1,0 +1,411 @@
+"""Verifies clients: whose turn it is, what is stored, and what follows from a verdict.
+
+* Every full attack that came to its end leaves a verdict, whatever it found.
+* A verdict that does not hold puts the client into quarantine: the wish is written together with the
+  verdict, its notification and its audit line.
+* What could not be tried (a server that does not answer, a lock, a time-out) is no verdict: the error is
+  told, and nothing is changed.
+* Only a verdict that holds opens a client again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from structlog.typing import FilteringBoundLogger
+
+from ghostcrm_provisioning.client_database.blueprint import Blueprint, read_blueprint
+from ghostcrm_provisioning.client_database.isolation.verdict import Verdict
+from ghostcrm_provisioning.client_database.roles import APPLICATION
+from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client
+from ghostcrm_provisioning.clients.verdict import VERDICTS, StoredVerdict, list_verdicts
+from ghostcrm_provisioning.control_database.database import ControlDatabase
+from ghostcrm_provisioning.errors import (
+    ClientNotReady,
+    Conflict,
+    DatabaseBusy,
+    GhostcrmError,
+    NotFound,
+)
+from ghostcrm_provisioning.notifications.notifier import Notifier
+from ghostcrm_provisioning.postgres_errors import translated
+from ghostcrm_provisioning.providers.provider import (
+    Connection,
+    DatabaseRequest,
+    Login,
+    Provider,
+    Template,
+)
+from ghostcrm_provisioning.provisioning.client_database_provisioner import Providers
+from ghostcrm_provisioning.provisioning.work import logins_of, open_secrets, template_of
+from ghostcrm_provisioning.provisioning_log import get_logger
+from ghostcrm_provisioning.queue.provisioning_queue import ProvisioningQueue
+from ghostcrm_provisioning.sealing import Sealer
+from ghostcrm_provisioning.verification.doors import Neighbour
+from ghostcrm_provisioning.verification.quarantine import make_quarantine, make_release
+from ghostcrm_provisioning.verification.turn import OnWait, Turn, turn_on
+from ghostcrm_provisioning.verification.verifying import attack
+
+# Who was proven since then needs no attack this night: a client that was just handed over, say.
+_UNTOUCHED_HOURS = 20
+_NEIGHBOURS_TRIED = 3
+_ATTEMPTS = 3
+_WAIT_SECONDS = 60.0
+_LEVELS = {True: logging.INFO, False: logging.ERROR}
+
+
+class Verifier:
+    """See the module's text for what is promised.
+
+    Args:
+        sample: how many clients a night's round takes; 0 for none.
+        hour: from which hour (UTC) on.
+        deadline_seconds: for one client, waiting for its turn included.
+    """
+
+    def __init__(
+        self,
+        control: ControlDatabase,
+        *,
+        installation_id: UUID,
+        sealer: Sealer,
+        providers: Providers,
+        notifier: Notifier,
+        sample: int,
+        hour: int,
+        deadline_seconds: float,
+    ) -> None:
+        self._control = control
+        self._installation_id = installation_id
+        self._sealer = sealer
+        self._providers = providers
+        self._notifier = notifier
+        self._sample = sample
+        self._hour = hour
+        self._deadline_seconds = deadline_seconds
+
+    # --- on demand --------------------------------------------------------------------------------
+
+    async def verify(
+        self, client_id: UUID, *, requested_by: str, on_wait: OnWait | None = None
+    ) -> StoredVerdict:
+        """Attack a client that is ready, or in quarantine; a failed proof puts it into quarantine.
+
+        Raises:
+            NotFound, ClientNotReady: there is nothing to attack.
+            TransientFailure, ToldToWait, PermanentFailure: the attack could not be carried out; there
+                is no verdict. Or there is one, and the client could not be closed yet: then a worker,
+                or the next command about it, goes on with that.
+        """
+        async with self._turn(client_id, on_wait) as turn:
+            client, _ = await self._finish_what_was_begun(turn, client_id)
+            return await self._verify(turn, client, requested_by)
+
+    async def release(
+        self, client_id: UUID, *, requested_by: str, on_wait: OnWait | None = None
+    ) -> StoredVerdict:
+        """Attack a client in quarantine, and open it again if, and only if, the proof holds.
+
+        Raises:
+            Conflict: it is not in quarantine.
+            As :meth:`verify`.
+        """
+        async with self._turn(client_id, on_wait) as turn:
+            client, _ = await self._finish_what_was_begun(turn, client_id)
+            if client.status != "quarantined":
+                raise Conflict(
+                    f"{client.name} is not in quarantine (it is {client.status}).",
+                    next_step=f"See how it stands with `ghostcrm clients explain {client.id}`.",
+                )
+            verdict = await self._verify(turn, client, requested_by)
+            if not verdict.holds:
+                return verdict
+            async with self._control.transaction() as connection:
+                await connection.execute(VERDICTS["want_release"], {"client_id": client.id})
+                await self._audit(
+                    connection, client, requested_by, "client.release_wanted", verdict=verdict.id
+                )
+            await self._make_release(turn, client)
+            return verdict
+
+    async def longest_unverified(self, limit: int) -> list[UUID]:
+        """Ready clients, the longest unverified first."""
+        rows = await self._control.fetch_all(
+            VERDICTS["longest_unverified"], limit=limit, untouched_hours=0
+        )
+        return [row["id"] for row in rows]
+
+    # --- by workers -------------------------------------------------------------------------------
+
+    async def begin_round(self) -> int | None:
+        """Begin this night's round, if it is due and nobody has: one transaction marks the night and
+        enqueues its clients. Returns how many; None when there was nothing to begin."""
+        if not self._sample:
+            return None
+        async with self._control.transaction() as connection:
+            begun = await connection.execute(VERDICTS["begin_round"], {"hour": self._hour})
+            if (night := await begun.fetchone()) is None:
+                return None
+            chosen = await connection.execute(
+                VERDICTS["longest_unverified"],
+                {"limit": self._sample, "untouched_hours": _UNTOUCHED_HOURS},
+            )
+            clients = await chosen.fetchall()
+            # Those that are closed are looked at as well: whether they still are.
+            closed = await (await connection.execute(VERDICTS["in_quarantine"])).fetchall()
+            for row in (*clients, *closed):
+                await ProvisioningQueue.enqueue_verification(connection, row["id"])
+            await connection.execute(
+                VERDICTS["note_round"], {"night": night["night"], "clients": len(clients)}
+            )
+        get_logger("verification").info(
+            "verification_round_begun", clients=len(clients), inQuarantine=len(closed)
+        )
+        return len(clients)
+
+    async def look_after(self, client_id: UUID, attempt: int) -> float | None:
+        """What a worker does for a client that was enqueued: finish what was begun, or see that what is
+        closed is closed, or attack. Returns in how many seconds to come back; None when that is over.
+        """
+        log = get_logger("verification").bind(clientId=str(client_id), attempt=attempt + 1)
+        try:
+            async with self._turn(client_id, None) as turn:
+                client, something_was_finished = await self._finish_what_was_begun(turn, client_id)
+                if client.status == "quarantined":
+                    await self._make_quarantine(turn, client)
+                elif client.is_open and not something_was_finished:
+                    await self._verify(turn, client, "schedule")
+        except NotFound:
+            return None
+        except Exception as problem:
+            # Last door before the queue: whatever it was, the log says what happened.
+            error = translated(problem, where="the verification")
+            comes_back = error.retryable and attempt + 1 < _ATTEMPTS
+            log.warning(
+                "verification_not_possible",
+                status="waiting" if comes_back else "failed",
+                error=error.as_record(),
+                exc_info=None if isinstance(problem, GhostcrmError) else problem,
+            )
+            return _WAIT_SECONDS * (attempt + 1) if comes_back else None
+        return None
+
+    # --- one client -------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _turn(self, client_id: UUID, on_wait: OnWait | None) -> AsyncIterator[Turn]:
+        client = await self._find(client_id)
+        async with turn_on(
+            self._control,
+            client.server_id,
+            patience_seconds=self._deadline_seconds,
+            on_wait=on_wait,
+        ) as turn:
+            try:
+                async with asyncio.timeout(self._deadline_seconds):
+                    yield turn
+            except TimeoutError:
+                raise DatabaseBusy(
+                    f"The verification of {client.name} did not end within "
+                    f"{self._deadline_seconds:g} s.",
+                    next_step="Look at the server's load; raise GHOSTCRM_VERIFY_DEADLINE_SECONDS for "
+                    "a large database.",
+                ) from None
+
+    async def _find(self, client_id: UUID) -> Client:
+        async with self._control.connection() as connection:
+            return await find_client(connection, client_id)
+
+    async def _finish_what_was_begun(self, turn: Turn, client_id: UUID) -> tuple[Client, bool]:
+        """The client as it is now, after a quarantine or release that somebody else began was made."""
+        client = await self._find(client_id)
+        if client.wanted_status == client.status or client.status not in {"ready", "quarantined"}:
+            return client, False
+        if client.wanted_status == "quarantined":
+            await self._make_quarantine(turn, client)
+        else:
+            await self._make_release(turn, client)
+        return await self._find(client_id), True
+
+    async def _make_quarantine(self, turn: Turn, client: Client) -> None:
+        provider = await self._providers.of_server(client.server_id)
+        await turn.check()
+        await make_quarantine(self._control, provider, client, self._request_to_close(client))
+
+    async def _make_release(self, turn: Turn, client: Client) -> None:
+        blueprint = await asyncio.to_thread(read_blueprint, client.blueprint)
+        request = await self._request(client, blueprint)
+        provider = await self._providers.of_server(client.server_id)
+        await turn.check()
+        await make_release(self._control, provider, client, request)
+
+    async def _verify(self, turn: Turn, client: Client, requested_by: str) -> StoredVerdict:
+        if client.status not in {"ready", "quarantined"}:
+            raise ClientNotReady(
+                f"{client.name} is not ready ({client.status}): there is nothing to verify yet.",
+                next_step=f"Ask why with `ghostcrm clients explain {client.id}`.",
+            )
+        await self._control.execute(VERDICTS["note_attempt"], client_id=client.id)
+        log = _log_of(client)
+        log.info("verification_started", status="running", requestedBy=requested_by)
+        verdict = await self._attack(turn, client)
+        await turn.check()
+        stored = await self._store(client, verdict, requested_by)
+        log.log(
+            _LEVELS[stored.holds],
+            "verification_done",
+            status="holds" if stored.holds else "failed",
+            durationMs=round(stored.duration_ms, 1),
+            verdict=stored.id,
+            findings=stored.sentences,
+        )
+        if not stored.holds:
+            await self._make_quarantine(turn, client)
+        return stored
+
+    async def _attack(self, turn: Turn, client: Client) -> Verdict:
+        blueprint = await asyncio.to_thread(read_blueprint, client.blueprint)
+        request = await self._request(client, blueprint)
+        provider = await self._providers.of_server(client.server_id)
+        neighbours = await self._neighbours(client)
+        application = next(login for login in request.logins if login.key == APPLICATION)
+        # Made with another version of the blueprint, it is not to be measured by this one's matrix.
+        is_as_declared = client.blueprint_fingerprint == blueprint.fingerprint
+        access = getattr(blueprint, "access", None) if is_as_declared else None
+        if client.status != "quarantined":
+            return await attack(
+                provider, request, application, access=access, neighbours=neighbours
+            )
+        async with self._admitted(turn, provider, request, application) as admitted:
+            return await attack(provider, request, admitted, access=access, neighbours=neighbours)
+
+    @asynccontextmanager
+    async def _admitted(
+        self, turn: Turn, provider: Provider, request: DatabaseRequest, application: Login
+    ) -> AsyncIterator[Login]:
+        """The application's login, let into the closed database under a password that only we know."""
+        once = Login(
+            application.key,
+            secrets.token_urlsafe(24),
+            application.member_of,
+            application.acts_as,
+            application.connection_limit,
+        )
+        await turn.check()
+        await provider.close(request)
+        await provider.admit(request, once)
+        try:
+            yield once
+        finally:
+            await provider.close(request)
+
+    async def _store(self, client: Client, verdict: Verdict, requested_by: str) -> StoredVerdict:
+        """Store the verdict; when it does not hold, with it the wish for quarantine, and who is told."""
+        async with self._control.transaction() as connection:
+            row = await (
+                await connection.execute(
+                    VERDICTS["insert_verdict"],
+                    {
+                        "client_id": client.id,
+                        "database_id": client.database_id,
+                        "began_at": verdict.began_at,
+                        "duration_ms": verdict.duration_ms,
+                        "holds": verdict.holds,
+                        "findings": Jsonb([finding.as_document() for finding in verdict.findings]),
+                        "attempts": Jsonb(verdict.attempts),
+                        "catalog_fingerprint": verdict.catalog_fingerprint,
+                        "blueprint": client.blueprint,
+                        "blueprint_fingerprint": client.blueprint_fingerprint,
+                        "requested_by": requested_by,
+                        "program_version": version("ghostcrm-provisioning"),
+                    },
+                )
+            ).fetchone()
+            verdict_id = row["id"] if row else 0
+            await self._audit(
+                connection,
+                client,
+                requested_by,
+                "client.verified",
+                verdict=verdict_id,
+                holds=verdict.holds,
+            )
+            if not verdict.holds:
+                await connection.execute(
+                    VERDICTS["want_quarantine"], {"client_id": client.id, "verdict_id": verdict_id}
+                )
+            if not verdict.holds and client.wanted_status != "quarantined":
+                await self._audit(
+                    connection, client, requested_by, "client.quarantine_wanted", verdict=verdict_id
+                )
+                await self._notifier.isolation_failed(
+                    connection, client, [finding.sentence for finding in verdict.findings]
+                )
+            (stored,) = await list_verdicts(connection, client.id, limit=1)
+        return stored
+
+    async def _audit(
+        self, connection: Connection, client: Client, actor: str, action: str, **details: Any
+    ) -> None:
+        await connection.execute(
+            CLIENTS["record_audit"],
+            {"actor": actor, "action": action, "client_id": client.id, "details": Jsonb(details)},
+        )
+
+    # --- what it works with -----------------------------------------------------------------------
+
+    async def _request(self, client: Client, blueprint: Blueprint) -> DatabaseRequest:
+        async with self._control.connection() as connection:
+            credentials, _ = await open_secrets(connection, self._sealer, client)
+        return DatabaseRequest(
+            installation_id=self._installation_id,
+            database_id=client.database_id,
+            name=client.database_name,
+            template=template_of(blueprint),
+            logins=logins_of(credentials, blueprint.plan(client.plan)),
+        )
+
+    def _request_to_close(self, client: Client) -> DatabaseRequest:
+        """To close a database, nothing of its blueprint or its credentials need be at hand."""
+        return DatabaseRequest(
+            installation_id=self._installation_id,
+            database_id=client.database_id,
+            name=client.database_name,
+            template=Template("", _builds_nothing),
+            logins=(),
+        )
+
+    async def _neighbours(self, client: Client) -> list[Neighbour]:
+        rows = await self._control.fetch_all(
+            VERDICTS["another_on_server"],
+            server_id=client.server_id,
+            client_id=client.id,
+            limit=_NEIGHBOURS_TRIED,
+        )
+        neighbours = []
+        for row in rows:
+            other = await self._find(row["id"])
+            async with self._control.connection() as connection:
+                credentials, _ = await open_secrets(connection, self._sealer, other)
+            neighbours.append(
+                Neighbour(
+                    other.database_name, Login(APPLICATION, credentials.passwords[APPLICATION])
+                )
+            )
+        return neighbours
+
+
+async def _builds_nothing(_: Connection) -> None:
+    raise NotImplementedError("a database that is closed is not built")
+
+
+def _log_of(client: Client) -> FilteringBoundLogger:
+    return get_logger("verification").bind(clientId=str(client.id), clientName=client.name)
