@@ -40,7 +40,12 @@ class Explanation:
     fix: str | None = None
     then: str | None = None
     findings: tuple[dict[str, Any], ...] = ()
-    ready: bool = False
+    # On its way into quarantine, or in it: nobody is let in, whatever the status is yet.
+    is_closed: bool = False
+
+    @property
+    def ready(self) -> bool:
+        return self.status == "ready" and not self.is_closed
 
     def as_document(self) -> dict[str, Any]:
         return {
@@ -122,7 +127,6 @@ def _explain(facts: _Facts) -> Explanation:
             client.name,
             client.status,
             f"{client.name} is ready.",
-            ready=True,
             since=client.ready_at,
             then=f"ghostcrm clients connect {client.id}",
         )
@@ -299,6 +303,7 @@ def _explain_quarantine(facts: _Facts) -> Explanation:
         else "Mend what was found, as a superuser or as the owner of what is named: nobody else gets in.",
         then=f"ghostcrm clients release {client.id}",
         findings=findings,
+        is_closed=True,
     )
 
 

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ghostcrm_provisioning.cli.change_plan import change_plan_command, report_plan_change
-from ghostcrm_provisioning.cli.isolation import release, verdicts, verified
+from ghostcrm_provisioning.cli.isolation import print_findings, release, verdicts, verified
 from ghostcrm_provisioning.cli.output import Json, duration, out, print_json, say
 from ghostcrm_provisioning.cli.progress import steps_table
 from ghostcrm_provisioning.cli.provision import describe, report, watch
@@ -195,8 +195,9 @@ def explain(client_id: ClientId, as_json: Json = False) -> None:
             if value:
                 table.add_row(f"[dim]{title}[/]", escape(value))
         out.print(table)
-        for finding in explanation.findings:
-            out.print(f"[red]✕[/] {escape(finding['sentence'])}")
+        print_findings(
+            explanation.client_id, [finding["sentence"] for finding in explanation.findings]
+        )
 
     run_with_installation(work, as_json=as_json, may_begin=False)
 

@@ -190,8 +190,12 @@ async def _failures(installation: Installation) -> Finding:
 
 
 async def _isolation(installation: Installation) -> Finding:
-    row = await installation.control.fetch_one(VERDICTS["summary"], days=_RECENT_DAYS)
-    row = row or {"ready": 0, "verified": 0, "quarantined": 0}
+    row = await installation.control.fetch_one(
+        VERDICTS["summary"],
+        days=_RECENT_DAYS,
+        deadline_seconds=installation.settings.verify_deadline_seconds,
+    )
+    row = row or {"ready": 0, "verified": 0, "unanswered": 0, "quarantined": 0}
     seen = (
         f"{row['verified']} of {row['ready']} ready clients attacked in the last {_RECENT_DAYS} days, and "
         f"proven; {row['quarantined'] or 'none'} in quarantine"
@@ -202,5 +206,12 @@ async def _isolation(installation: Installation) -> Finding:
             "warning",
             seen,
             "List them: ghostcrm clients list --status quarantined; ask why: ghostcrm clients explain ID",
+        )
+    if row["unanswered"]:
+        return Finding(
+            "Isolation",
+            "warning",
+            f"{seen}; the latest attack on {row['unanswered']} could not be carried out",
+            "Look for verification_not_possible in the log.",
         )
     return Finding("Isolation", "ok", seen)

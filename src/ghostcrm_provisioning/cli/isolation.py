@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -25,6 +26,8 @@ from ghostcrm_provisioning.clients.verdict import StoredVerdict, list_verdicts
 from ghostcrm_provisioning.errors import GhostcrmError, InvalidInput
 from ghostcrm_provisioning.verification.doors import CONNECT, CONNECT_AS_ANOTHER_CLIENT
 from ghostcrm_provisioning.wiring import Installation
+
+_MOST_SENTENCES = 12
 
 
 def verify(
@@ -205,5 +208,15 @@ def _print_verdict(client: Client, verdict: StoredVerdict, *, dated: bool = Fals
             "login could be tried"
         )
         out.print(f"  [dim]At doors[/]  {verdict.attempts[CONNECT]} connect, {others}")
-    for sentence in verdict.sentences:
-        out.print(f"  [red]✕[/] {escape(sentence)}")
+    print_findings(client.id, verdict.sentences, indent="  ")
+
+
+def print_findings(client_id: UUID, sentences: Sequence[str], *, indent: str = "") -> None:
+    """The first of the findings; one mistake has many consequences."""
+    for sentence in sentences[:_MOST_SENTENCES]:
+        out.print(f"{indent}[red]✕[/] {escape(sentence)}")
+    if (more := len(sentences) - _MOST_SENTENCES) > 0:
+        out.print(
+            f"{indent}[dim]… and {more} more; all of them: "
+            f"{program()} clients verdicts {client_id} --json[/]"
+        )

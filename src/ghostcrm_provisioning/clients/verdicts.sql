@@ -91,6 +91,9 @@ select c.id from clients c where c.quarantine_verdict_id is not null order by c.
 select count(*) filter (where c.status = 'ready') as ready,
        count(*) filter (where c.status = 'ready' and v.holds
                           and v.began_at > clock_timestamp() - make_interval(days => %(days)s)) as verified,
+       count(*) filter (where c.verification_tried_at > coalesce(v.began_at, '-infinity')
+                          and c.verification_tried_at
+                              < clock_timestamp() - make_interval(secs => %(deadline_seconds)s)) as unanswered,
        count(*) filter (where c.quarantine_verdict_id is not null) as quarantined
 from clients c
 left join lateral (

@@ -59,6 +59,7 @@ _UNTOUCHED_HOURS = 20
 _NEIGHBOURS_TRIED = 3
 _ATTEMPTS = 3
 _WAIT_SECONDS = 60.0
+_MOST_SENTENCES = 20
 _LEVELS = {True: logging.INFO, False: logging.ERROR}
 
 
@@ -189,7 +190,8 @@ class Verifier:
             # Last door before the queue: whatever it was, the log says what happened.
             error = translated(problem, where="the verification")
             comes_back = error.retryable and attempt + 1 < _ATTEMPTS
-            log.warning(
+            log.log(
+                logging.WARNING if comes_back else logging.ERROR,
                 "verification_not_possible",
                 status="waiting" if comes_back else "failed",
                 error=error.as_record(),
@@ -265,7 +267,7 @@ class Verifier:
             status="holds" if stored.holds else "failed",
             durationMs=round(stored.duration_ms, 1),
             verdict=stored.id,
-            findings=stored.sentences,
+            findings=stored.sentences[:_MOST_SENTENCES],
         )
         if not stored.holds:
             await self._make_quarantine(turn, client)
@@ -279,7 +281,7 @@ class Verifier:
         application = next(login for login in request.logins if login.key == APPLICATION)
         # Made with another version of the blueprint, it is not to be measured by this one's matrix.
         is_as_declared = client.blueprint_fingerprint == blueprint.fingerprint
-        access = getattr(blueprint, "access", None) if is_as_declared else None
+        access = blueprint.access if is_as_declared else None
         if client.status != "quarantined":
             return await attack(
                 provider, request, application, access=access, neighbours=neighbours

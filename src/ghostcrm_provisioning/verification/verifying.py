@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
 
-from ghostcrm_provisioning.client_database.isolation.proof import ISOLATION, prove_isolation
-from ghostcrm_provisioning.client_database.isolation.verdict import Finding, Verdict
-from ghostcrm_provisioning.errors import IsolationNotProven
-from ghostcrm_provisioning.providers.provider import Connection, DatabaseRequest, Login, Provider
+from ghostcrm_provisioning.client_database.access_matrix import AccessMatrix
+from ghostcrm_provisioning.client_database.isolation.proof import verify
+from ghostcrm_provisioning.client_database.isolation.verdict import Verdict
+from ghostcrm_provisioning.providers.provider import DatabaseRequest, Login, Provider
 from ghostcrm_provisioning.verification.doors import Neighbour, knock_at_doors
 
 # The attack waits for nobody who works in the database: it is made again later.
@@ -23,7 +21,7 @@ async def attack(
     request: DatabaseRequest,
     application: Login,
     *,
-    access: Any,
+    access: AccessMatrix | None,
     neighbours: Sequence[Neighbour],
 ) -> Verdict:
     """Attack a client database, and say what was found.
@@ -45,7 +43,7 @@ async def attack(
             await connection.execute(
                 "select set_config('lock_timeout', %s, false)", (_LOCK_TIMEOUT,)
             )
-        inside = await _attack_inside(
+        inside = await verify(
             administrator,
             application=as_application,
             logins=tuple(f"{request.name}_{login.key}" for login in request.logins),
@@ -58,25 +56,5 @@ async def attack(
         holds=not findings,
         findings=findings,
         attempts={**inside.attempts, **knocks.attempts},
-        duration_ms=(perf_counter() - began) * 1000,
-    )
-
-
-async def _attack_inside(
-    connection: Connection, *, application: Connection, logins: tuple[str, ...], access: Any
-) -> Verdict:
-    began_at, began = datetime.now(UTC), perf_counter()
-    findings: tuple[Finding, ...] = ()
-    try:
-        await prove_isolation(connection, application=application, logins=logins)
-    except IsolationNotProven as exposed:
-        findings = (Finding("exposed", exposed.message),)
-    row = await (await connection.execute(ISOLATION["catalog_fingerprint"])).fetchone()
-    return Verdict(
-        holds=not findings,
-        findings=findings,
-        attempts={"select": 1},
-        catalog_fingerprint=str(row["fingerprint"]) if row else "",
-        began_at=began_at,
         duration_ms=(perf_counter() - began) * 1000,
     )
