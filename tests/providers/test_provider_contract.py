@@ -20,6 +20,7 @@ from ghostcrm_provisioning.errors import (
     ServerUnreachable,
     StampMismatch,
     TransientFailure,
+    WrongPassword,
 )
 from ghostcrm_provisioning.providers.provider import Connection, Login, Provider, Template
 from tests.integration.waiting import eventually
@@ -715,3 +716,179 @@ async def test_nobody_can_connect_to_a_finished_template(
     (template,) = set(world.databases(request)) - {request.name}
     (row,) = world.ask("select datallowconn from pg_database where datname = %s", template)
     assert row["datallowconn"] is False
+
+
+# --- closed, and opened again ---------------------------------------------------------------------
+
+
+async def test_a_closed_database_lets_nobody_in_and_ends_open_sessions(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    other = world.another(request)
+    for each in (request, other):
+        await provider.create(each)
+    own, stranger = request.logins[0], other.logins[0]
+    # Somebody was let in by mistake, and everybody too.
+    world.do(
+        "grant all on database {name} to {stranger}, public",
+        name=request.name,
+        stranger=f"{other.name}_app",
+    )
+    assert not (await provider.observe_closed(request)).holds
+    open_session = await psycopg.AsyncConnection.connect(
+        provider.login_url(request.name, own), autocommit=True
+    )
+    by_mistake = await psycopg.AsyncConnection.connect(
+        urlsplit(provider.login_url(other.name, stranger))
+        ._replace(path=f"/{request.name}")
+        .geturl()
+    )
+    for _ in range(2):
+        await provider.close(request)
+        seen = await provider.observe_closed(request)
+        assert seen.holds, seen.seen
+    for session in (open_session, by_mistake):
+        with pytest.raises(psycopg.OperationalError):
+            await session.execute("select 1")
+        await session.close()
+    assert not await _can_log_in(provider, request.name, own)
+    assert (await provider.knock(other.name, stranger, at=request.name)).refused
+    assert not (await provider.observe(request)).holds
+    async with provider.administer(request.name):
+        pass
+    assert await _can_log_in(provider, other.name, stranger), "others do not notice"
+
+
+async def test_reopening_lets_its_own_logins_in_as_they_were_and_nobody_else(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    await provider.create(request)
+    owner = Login("owner", "now it has one")
+    await provider.enable_login(request.name, owner)
+    world.do("grant connect on database {name} to public", name=request.name)
+    await provider.close(request)
+    for _ in range(2):
+        await provider.reopen(request)
+        assert (await provider.observe(request)).holds
+    for login in (request.logins[0], owner):
+        assert await _can_log_in(provider, request.name, login)
+    other = world.another(request)
+    await provider.create(other)
+    assert (await provider.knock(other.name, other.logins[0], at=request.name)).refused
+
+
+async def test_a_login_is_admitted_to_a_closed_database_with_a_password_that_nobody_else_knows(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    await provider.create(request)
+    known = request.logins[0]
+    once = replace(known, password="for this once")
+    await provider.close(request)
+    await provider.admit(request, once)
+    assert await _can_log_in(provider, request.name, once)
+    assert not await _can_log_in(provider, request.name, known)
+    await provider.close(request)
+    assert (await provider.observe_closed(request)).holds
+    assert not await _can_log_in(provider, request.name, once)
+    await provider.reopen(request)
+    assert await _can_log_in(provider, request.name, known)
+    assert not await _can_log_in(provider, request.name, once)
+
+
+async def test_a_thing_with_another_stamp_is_neither_closed_nor_opened(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    world.make_by_hand(request.name, stamp="somebody else's")
+    before = world.state(request)
+    once = Login("app", "for this once")
+    for deed in (
+        provider.close(request),
+        provider.observe_closed(request),
+        provider.admit(request, once),
+        provider.reopen(request),
+    ):
+        with pytest.raises(StampMismatch):
+            await deed
+    assert world.state(request) == before
+
+
+async def test_a_session_that_cannot_be_ended_is_seen(
+    world: OnPostgres, provider: Provider
+) -> None:
+    """A login that is none of ours, and that a superuser has let in."""
+    request = world.request()
+    await provider.create(request)
+    stranger = f"stranger_{uuid4().hex[:8]}"
+    world.do("create role {stranger} login password 'its own'", stranger=stranger)
+    world.do("grant connect on database {name} to {stranger}", name=request.name, stranger=stranger)
+    url = urlsplit(provider.login_url(request.name, request.logins[0]))
+    address = f"{stranger}:its%20own@{url.hostname}:{url.port}"
+    session = await psycopg.AsyncConnection.connect(url._replace(netloc=address).geturl())
+    await provider.close(request)
+    seen = await provider.observe_closed(request)
+    assert not seen.holds
+    assert stranger in seen.seen
+    await session.close()
+
+    async def is_closed() -> bool:
+        return (await provider.observe_closed(request)).holds
+
+    await eventually(is_closed, what="it has left, and nobody comes back")
+    world.do("drop role {stranger}", stranger=stranger)
+
+
+async def test_knocking_tells_a_refusal_from_an_entry_and_both_from_what_cannot_be_told(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    other = world.another(request)
+    for each in (request, other):
+        await provider.create(each)
+    app = request.logins[0]
+    refused = await provider.knock(request.name, app, at=other.name)
+    assert refused.refused is not None
+    assert "42501" in refused.refused
+    assert (await provider.knock(request.name, app, at=request.name)).refused is None
+    with pytest.raises(WrongPassword) as wrong:
+        await provider.knock(request.name, replace(app, password="guessed"), at=other.name)
+    assert "guessed" not in str(wrong.value.as_record())
+    async with world.provider_of_no_server() as nowhere:
+        with pytest.raises(ServerUnreachable):
+            await nowhere.knock(request.name, app, at=other.name)
+    world.do("alter role {app} connection limit 0", app=f"{request.name}_app")
+    with pytest.raises(TransientFailure):
+        await provider.knock(request.name, app, at=other.name)
+
+
+async def test_knocking_tells_what_a_login_may_do_inside(
+    world: OnPostgres, provider: Provider
+) -> None:
+    request = world.request()
+    await provider.create(request)
+    app = request.logins[0]
+    assert (await provider.knock(request.name, app, at=request.name)).rights == ()
+    async with provider.administer(request.name) as inside:
+        await inside.execute("grant usage on schema public to public")
+        # What everybody was given is the keeper's affair, where it is not in our own schemas.
+        await inside.execute("grant select on public.things to public")
+        assert (await provider.knock(request.name, app, at=request.name)).rights == ()
+        await inside.execute(f'grant insert, delete on public.things to "{request.name}_app"')
+        await inside.execute("create schema ghostcrm")
+        await inside.execute("create table ghostcrm.secrets (secret text)")
+        await inside.execute("grant usage on schema ghostcrm to public")
+        await inside.execute("grant select (secret) on ghostcrm.secrets to public")
+    assert (await provider.knock(request.name, app, at=request.name)).rights == (
+        "insert, delete public.things",
+        "select ghostcrm.secrets",
+    )
+
+
+async def test_the_shared_databases_are_there(world: OnPostgres, provider: Provider) -> None:
+    shared = provider.shared_databases()
+    there = world.ask("select datname from pg_database where datname = any(%s)", list(shared))
+    assert len(there) == len(shared) >= 1
+    assert not [name for name in shared if name.startswith("ghostcrm_")]

@@ -1,6 +1,7 @@
 -- name: observe_doors
 -- Who may do what with a database besides its owner, and who is in it: not the administrator, nor
--- superusers, whom nobody can keep out.
+-- superusers, whom nobody can keep out. (What kind of a session it is, others than its user are not told;
+-- the server's own have no user.)
 select shobj_description(d.oid, 'pg_database') as stamp,
        coalesce((
            select array_agg(distinct coalesce(r.rolname, 'public') order by coalesce(r.rolname, 'public'))
@@ -11,8 +12,7 @@ select shobj_description(d.oid, 'pg_database') as stamp,
        coalesce((
            select array_agg(distinct s.usename::text order by s.usename::text)
            from pg_stat_activity s join pg_roles r on r.oid = s.usesysid
-           where s.datid = d.oid and s.backend_type = 'client backend'
-             and s.usename <> current_user and not r.rolsuper
+           where s.datid = d.oid and s.usename <> current_user and not r.rolsuper
        ), '{}')::text[] as present
 from pg_database d
 where d.datname = %(name)s
@@ -20,13 +20,14 @@ where d.datname = %(name)s
 -- name: end_sessions
 -- Of one role in one database; each is waited for, five seconds at most.
 select pg_terminate_backend(pid, 5000) from pg_stat_activity
-where datname = %(name)s and usename = %(role)s and backend_type = 'client backend'
+where datname = %(name)s and usename = %(role)s
 
 -- name: rights_inside
 -- What whoever asks may read or change in this database: through a role of its own, or, in our own
 -- schemas, as everybody. What comes with an extension, and what the server's keeper gave to everybody in
 -- other places, are no client's affair.
-select string_agg(lower(p.privilege), ', ' order by p.position) || ' ' || c.oid::regclass::text as rights
+select string_agg(lower(p.privilege), ', ' order by p.position) || ' ' || quote_ident(n.nspname) || '.' ||
+       quote_ident(c.relname) as rights
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'])
@@ -49,6 +50,6 @@ where c.relkind in ('r', 'p', 'v', 'm', 'f')
         and case when a.grantee = 0 then n.nspname in ('ghostcrm', 'ghostcrm_queue')
                  else pg_has_role(a.grantee, 'member') end
   )
-group by c.oid
+group by c.oid, n.nspname, c.relname
 order by c.oid
 limit 10
