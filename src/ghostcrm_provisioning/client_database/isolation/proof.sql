@@ -74,7 +74,7 @@ where o.owner not in ('ghostcrm_client_owner', 'supabase_admin', 'supabase_auth_
 
 -- name: database_exposures
 -- Who may connect that must not, and logins that could step over every policy.
-select format('%%I may connect to this database', r.rolname)
+select format('%%I may connect to this database', r.rolname) as exposure
 from pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
      join pg_roles r on r.oid = a.grantee
 where d.datname = current_database() and a.privilege_type = 'CONNECT'
