@@ -73,7 +73,7 @@ class Terminal:
     def run(self, command: str) -> str:
         # The environment is set up already.
         command = command.replace("make demo", "ghostcrm demo")
-        if "clients" in command and _CLIENT.search(command):
+        if re.search("clients|verify", command) and _CLIENT.search(command):
             command = _CLIENT.sub(self._latest_client(), command)
         return self._output(command, errors_too=True)
 
