@@ -155,7 +155,7 @@ class PostgresProvider:
         role = login_name(request.name, login.key)
         verifier = await asyncio.to_thread(make_scram_verifier, login.password)
         with translating(self._where):
-            async with self._borrowed() as connection:
+            async with self._changing_logins(request.name) as connection:
                 await self._find_ours(connection, request)
                 await postgres_doors.admit(
                     connection, request.name, role, _let_log_in(sql.Identifier(role), verifier)
