@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from ghostcrm_provisioning.cli.doctor import examine
 from ghostcrm_provisioning.connecting import connect_to, reset_admin_password
 from ghostcrm_provisioning.errors import (
     ClientNotReady,
@@ -143,6 +144,9 @@ async def test_a_failed_proof_closes_the_client_and_a_release_needs_a_proof(
     assert (explained.status, explained.ready) == ("quarantined", False)
     assert explained.since == closed.quarantined_at
     assert list(explained.findings) == verdict.findings
+    (isolation,) = [each for each in await examine(small.settings) if each.name == "Isolation"]
+    assert isolation.status == "warning"
+    assert "1 in quarantine" in isolation.seen
     log = "".join(path.read_text() for path in small.settings.logs.iterdir())
     assert '"client_quarantined"' in log
     assert (await now(small, other.id)).is_open, "others do not notice"
