@@ -14,6 +14,7 @@ GhostcrmError
 │   ├── IdempotencyKeyReused
 │   ├── ClientNotReady
 │   ├── PlanDoesNotFit
+│   ├── DatabaseClosed
 │   └── ClientQuarantined
 ├── StillRunning               not finished in the time given; it goes on        exit 7, HTTP 202
 ├── ConfigurationError         the installation must be changed first            exit 1, HTTP 503
@@ -185,6 +186,13 @@ class ClientQuarantined(Conflict):
 
     code = "client_quarantined"
     default_next_step = "See what was found with `ghostcrm clients explain ID`, and mend it."
+
+
+class DatabaseClosed(Conflict):
+    """The database is closed: nobody may enter it."""
+
+    code = "database_closed"
+    default_next_step = "See whose it is, and why it was closed, with `ghostcrm clients list`."
 
 
 class StillRunning(GhostcrmError):

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from ghostcrm_provisioning.errors import (
+    DatabaseClosed,
     GhostcrmError,
     PermanentFailure,
     ServerUnreachable,
@@ -755,6 +756,9 @@ async def test_a_closed_database_lets_nobody_in_and_ends_open_sessions(
     assert not await _can_log_in(provider, request.name, own)
     assert (await provider.knock(other.name, stranger, at=request.name)).refused
     assert not (await provider.observe(request)).holds
+    with pytest.raises(DatabaseClosed):
+        await provider.enable_login(request.name, Login("owner", "a password"))
+    assert (await provider.observe_closed(request)).holds
     async with provider.administer(request.name):
         pass
     assert await _can_log_in(provider, other.name, stranger), "others do not notice"

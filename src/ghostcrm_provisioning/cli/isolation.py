@@ -63,7 +63,7 @@ def verify(
         )
         return _report(await _find(installation, found), verdict, as_json=as_json)
 
-    run_with_installation(work, as_json=as_json)
+    run_with_installation(work, as_json=as_json, may_begin=False)
 
 
 async def _verify_sample(installation: Installation, sample: int, *, as_json: bool) -> int:
@@ -118,7 +118,7 @@ def verdicts(
         for verdict in stored:
             _print_verdict(client, verdict, dated=True)
 
-    run_with_installation(work, as_json=as_json)
+    run_with_installation(work, as_json=as_json, may_begin=False)
 
 
 def release(client_id: ClientId, as_json: Json = False) -> None:
@@ -137,7 +137,7 @@ def release(client_id: ClientId, as_json: Json = False) -> None:
             out.print(f"[bold]{escape(client.name)}[/] is open again: it is {client.status}.")
         return code
 
-    run_with_installation(work, as_json=as_json)
+    run_with_installation(work, as_json=as_json, may_begin=False)
 
 
 def verified(at: datetime | None, holds: bool | None) -> str:

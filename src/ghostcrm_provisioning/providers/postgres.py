@@ -139,9 +139,11 @@ class PostgresProvider:
 
     async def close(self, request: DatabaseRequest) -> None:
         with translating(self._where):
-            async with self._borrowed() as connection:
+            async with self._changing_logins(request.name) as connection:
                 await self._find_ours(connection, request)
-                await postgres_doors.close(connection, request.name)
+                await postgres_doors.take_away(connection, request.name)
+            async with self._borrowed() as connection:
+                await postgres_doors.end_sessions(connection, request.name)
 
     async def observe_closed(self, request: DatabaseRequest) -> Observation:
         with translating(self._where):
@@ -168,7 +170,7 @@ class PostgresProvider:
                 # Whatever a login had beyond what it is to have is gone; the passwords are set before
                 # anybody may enter with them.
                 await postgres_doors.take_away(connection, request.name)
-            await self._ensure_logins(request)
+            await self._ensure_logins(request.name, request.logins)
             async with self._borrowed() as connection:
                 await self._open_database(connection, request)
 
@@ -436,6 +438,8 @@ class PostgresProvider:
                 await connection.execute(POSTGRES["observe_logins"], {"names": names})
             ).fetchall()
             existing = {row["rolname"] for row in rows}
+            if let_in:
+                await postgres_doors.refuse_closed(connection, database)
             async with connection.pipeline():
                 for login in logins:
                     verifier = verifiers.get(login.key)

@@ -11,7 +11,7 @@ import asyncpg
 import psycopg
 from psycopg import sql
 
-from ghostcrm_provisioning.errors import WrongPassword
+from ghostcrm_provisioning.errors import DatabaseClosed, WrongPassword
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.observation import Observation
 from ghostcrm_provisioning.postgres_errors import from_sqlstate, translated
@@ -45,9 +45,15 @@ async def observe_closed(connection: Connection, name: str) -> Observation:
     return Observation(True, "nobody may enter it, and nobody is in it")
 
 
-async def close(connection: Connection, name: str) -> None:
-    """Take CONNECT from everybody, then end the sessions that are open."""
-    await take_away(connection, name)
+async def refuse_closed(connection: Connection, name: str) -> None:
+    """Raises DatabaseClosed when nobody may enter: then no login is let in beside the others."""
+    row = await (await connection.execute(DOORS["observe_doors"], {"name": name})).fetchone()
+    if row is not None and not row["admitted"]:
+        raise DatabaseClosed(f"The database {name} is closed: no login is let in.", database=name)
+
+
+async def end_sessions(connection: Connection, name: str) -> None:
+    """End the sessions that are open in a database that nobody may enter any more."""
     for _ in range(_LOOKS_FOR_SESSIONS):
         row = await (await connection.execute(DOORS["observe_doors"], {"name": name})).fetchone()
         if row is None or not row["present"]:

@@ -106,7 +106,11 @@ class Provider(Protocol):
 
     async def enable_login(self, name: str, login: Login) -> None:
         """Let ``login`` log in to the database ``name`` with its password, from now on. It becomes
-        as it is described here, and is made where an older version has not made it."""
+        as it is described here, and is made where an older version has not made it.
+
+        Raises:
+            DatabaseClosed: the database was closed, and stays so.
+        """
 
     async def connection_limit(self, name: str, key: str) -> int | None:
         """How many connections the login ``key`` of the database ``name`` may have at the same time,

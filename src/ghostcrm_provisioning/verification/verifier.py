@@ -15,6 +15,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 from uuid import UUID
@@ -294,13 +295,7 @@ class Verifier:
         self, turn: Turn, provider: Provider, request: DatabaseRequest, application: Login
     ) -> AsyncIterator[Login]:
         """The application's login, let into the closed database under a password that only we know."""
-        once = Login(
-            application.key,
-            secrets.token_urlsafe(24),
-            application.member_of,
-            application.acts_as,
-            application.connection_limit,
-        )
+        once = replace(application, password=secrets.token_urlsafe(24))
         await turn.check()
         await provider.close(request)
         await provider.admit(request, once)
