@@ -137,8 +137,8 @@ class Provider(Protocol):
         """Whether the database is closed, and nobody but the administrator is in it."""
 
     async def admit(self, request: DatabaseRequest, login: Login) -> None:
-        """Let ``login`` alone into the closed database, with its password, which replaces the one that
-        its users know until :meth:`reopen`."""
+        """Let ``login`` into the closed database, with its password, which replaces the one that its users
+        know until :meth:`reopen`. Nobody else gets in but those that were admitted likewise."""
 
     async def reopen(self, request: DatabaseRequest) -> None:
         """Let the database's own logins in again, with the passwords of the request; nobody else."""

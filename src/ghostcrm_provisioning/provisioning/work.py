@@ -142,15 +142,20 @@ def login_of(
     )
 
 
+def caretaker_of(credentials: Credentials) -> Login:
+    """Our own login in a client's database, see
+    :data:`~ghostcrm_provisioning.client_database.roles.CARETAKER`."""
+    # Made at the registration; of a client from before there were caretakers, at each use.
+    password = credentials.passwords.get(CARETAKER) or secrets.token_urlsafe(24)
+    return login_of(login_role(CARETAKER), password=password)
+
+
 @asynccontextmanager
 async def as_caretaker(
     provider: Provider, name: str, credentials: Credentials
 ) -> AsyncIterator[Connection]:
-    """A connection to a database that was handed over, for our own work in it: see
-    :data:`~ghostcrm_provisioning.client_database.roles.CARETAKER`. Enables the login."""
-    # Made at the registration; of a client from before there were caretakers, at each use.
-    password = credentials.passwords.get(CARETAKER) or secrets.token_urlsafe(24)
-    login = login_of(login_role(CARETAKER), password=password)
+    """A connection to a database that was handed over, for our own work in it. Enables the login."""
+    login = caretaker_of(credentials)
     await provider.enable_login(name, login)
     async with provider.log_in(name, login) as connection:
         yield connection

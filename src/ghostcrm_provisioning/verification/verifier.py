@@ -46,7 +46,12 @@ from ghostcrm_provisioning.providers.provider import (
     Template,
 )
 from ghostcrm_provisioning.provisioning.client_database_provisioner import Providers
-from ghostcrm_provisioning.provisioning.work import logins_of, open_secrets, template_of
+from ghostcrm_provisioning.provisioning.work import (
+    caretaker_of,
+    logins_of,
+    open_secrets,
+    template_of,
+)
 from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.queue.provisioning_queue import ProvisioningQueue
 from ghostcrm_provisioning.sealing import Sealer
@@ -280,27 +285,36 @@ class Verifier:
         provider = await self._providers.of_server(client.server_id)
         neighbours = await self._neighbours(client)
         application = next(login for login in request.logins if login.key == APPLICATION)
+        caretaker = await self._caretaker(client)
         # Made with another version of the blueprint, it is not to be measured by this one's matrix.
         is_as_declared = client.blueprint_fingerprint == blueprint.fingerprint
         access = blueprint.access if is_as_declared else None
         if client.status != "quarantined":
+            await provider.enable_login(request.name, caretaker)
             return await attack(
-                provider, request, application, access=access, neighbours=neighbours
+                provider, request, application, caretaker, access=access, neighbours=neighbours
             )
-        async with self._admitted(turn, provider, request, application) as admitted:
-            return await attack(provider, request, admitted, access=access, neighbours=neighbours)
+        async with self._admitted(turn, provider, request, application, caretaker) as admitted:
+            return await attack(provider, request, *admitted, access=access, neighbours=neighbours)
 
     @asynccontextmanager
     async def _admitted(
-        self, turn: Turn, provider: Provider, request: DatabaseRequest, application: Login
-    ) -> AsyncIterator[Login]:
-        """The application's login, let into the closed database under a password that only we know."""
+        self,
+        turn: Turn,
+        provider: Provider,
+        request: DatabaseRequest,
+        application: Login,
+        caretaker: Login,
+    ) -> AsyncIterator[tuple[Login, Login]]:
+        """The application's login and our own, let into the closed database; the application's under a
+        password that only we know."""
         once = replace(application, password=secrets.token_urlsafe(24))
         await turn.check()
         await provider.close(request)
-        await provider.admit(request, once)
         try:
-            yield once
+            await provider.admit(request, once)
+            await provider.admit(request, caretaker)
+            yield once, caretaker
         finally:
             await provider.close(request)
 
@@ -369,6 +383,11 @@ class Verifier:
             template=template_of(blueprint),
             logins=logins_of(credentials, blueprint.plan(client.plan)),
         )
+
+    async def _caretaker(self, client: Client) -> Login:
+        async with self._control.connection() as connection:
+            credentials, _ = await open_secrets(connection, self._sealer, client)
+        return caretaker_of(credentials)
 
     def _request_to_close(self, client: Client) -> DatabaseRequest:
         """To close a database, nothing of its blueprint or its credentials need be at hand."""

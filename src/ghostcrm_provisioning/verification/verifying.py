@@ -20,6 +20,7 @@ async def attack(
     provider: Provider,
     request: DatabaseRequest,
     application: Login,
+    caretaker: Login,
     *,
     access: AccessMatrix | None,
     neighbours: Sequence[Neighbour],
@@ -28,6 +29,8 @@ async def attack(
 
     Args:
         application: the application's login, with a password that is accepted now.
+        caretaker: our own login there, likewise: what the client has put into its database runs with
+            its rights.
         access: who may do what, as its blueprint declares it; None when that is not known.
 
     Raises:
@@ -37,14 +40,16 @@ async def attack(
     began = perf_counter()
     async with (
         provider.administer(request.name) as administrator,
+        provider.log_in(request.name, caretaker) as as_caretaker,
         provider.log_in(request.name, application) as as_application,
     ):
-        for connection in (administrator, as_application):
+        for connection in (administrator, as_caretaker, as_application):
             await connection.execute(
                 "select set_config('lock_timeout', %s, false)", (_LOCK_TIMEOUT,)
             )
         inside = await verify(
             administrator,
+            caretaker=as_caretaker,
             application=as_application,
             logins=tuple(f"{request.name}_{login.key}" for login in request.logins),
             access=access,
