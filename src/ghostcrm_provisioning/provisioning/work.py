@@ -111,16 +111,17 @@ def template_of(blueprint: Blueprint) -> Template:
 
 
 def logins_of(credentials: Credentials, plan: Plan) -> tuple[Login, ...]:
-    """The logins of a client database; the plan limits how often the application may connect. The
-    others are enabled when somebody first asks for them: what nobody uses, nobody can steal."""
+    """The logins of a client database; the plan limits how often the application may connect. Beside
+    the application's, and our own, they are enabled when somebody first asks for them: what nobody
+    uses, nobody can steal."""
+    limits = {APPLICATION: plan.connection_limit}
+    enabled = {APPLICATION, CARETAKER}
     return tuple(
         login_of(
             role,
-            password=credentials.passwords[role.key],
-            connection_limit=plan.connection_limit,
+            password=credentials.passwords.get(role.key) if role.key in enabled else None,
+            connection_limit=limits.get(role.key),
         )
-        if role.key == APPLICATION
-        else login_of(role)
         for role in LOGIN_ROLES
     )
 
@@ -142,21 +143,24 @@ def login_of(
     )
 
 
-def caretaker_of(credentials: Credentials) -> Login:
-    """Our own login in a client's database, see
+async def ensure_caretaker(provider: Provider, name: str, credentials: Credentials) -> Login:
+    """Our own login in a client's database, which can log in: see
     :data:`~ghostcrm_provisioning.client_database.roles.CARETAKER`."""
-    # Made at the registration; of a client from before there were caretakers, at each use.
-    password = credentials.passwords.get(CARETAKER) or secrets.token_urlsafe(24)
-    return login_of(login_role(CARETAKER), password=password)
+    password = credentials.passwords.get(CARETAKER)
+    if password is not None:
+        return login_of(login_role(CARETAKER), password=password)
+    # Of a client from before there were caretakers: anew at each use.
+    login = login_of(login_role(CARETAKER), password=secrets.token_urlsafe(24))
+    await provider.enable_login(name, login)
+    return login
 
 
 @asynccontextmanager
 async def as_caretaker(
     provider: Provider, name: str, credentials: Credentials
 ) -> AsyncIterator[Connection]:
-    """A connection to a database that was handed over, for our own work in it. Enables the login."""
-    login = caretaker_of(credentials)
-    await provider.enable_login(name, login)
+    """A connection to a database that was handed over, for our own work in it."""
+    login = await ensure_caretaker(provider, name, credentials)
     async with provider.log_in(name, login) as connection:
         yield connection
 

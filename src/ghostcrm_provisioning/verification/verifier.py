@@ -47,7 +47,7 @@ from ghostcrm_provisioning.providers.provider import (
 )
 from ghostcrm_provisioning.provisioning.client_database_provisioner import Providers
 from ghostcrm_provisioning.provisioning.work import (
-    caretaker_of,
+    ensure_caretaker,
     logins_of,
     open_secrets,
     template_of,
@@ -285,12 +285,11 @@ class Verifier:
         provider = await self._providers.of_server(client.server_id)
         neighbours = await self._neighbours(client)
         application = next(login for login in request.logins if login.key == APPLICATION)
-        caretaker = await self._caretaker(client)
+        caretaker = await self._caretaker(client, provider)
         # Made with another version of the blueprint, it is not to be measured by this one's matrix.
         is_as_declared = client.blueprint_fingerprint == blueprint.fingerprint
         access = blueprint.access if is_as_declared else None
         if client.status != "quarantined":
-            await provider.enable_login(request.name, caretaker)
             return await attack(
                 provider, request, application, caretaker, access=access, neighbours=neighbours
             )
@@ -384,10 +383,10 @@ class Verifier:
             logins=logins_of(credentials, blueprint.plan(client.plan)),
         )
 
-    async def _caretaker(self, client: Client) -> Login:
+    async def _caretaker(self, client: Client, provider: Provider) -> Login:
         async with self._control.connection() as connection:
             credentials, _ = await open_secrets(connection, self._sealer, client)
-        return caretaker_of(credentials)
+        return await ensure_caretaker(provider, client.database_name, credentials)
 
     def _request_to_close(self, client: Client) -> DatabaseRequest:
         """To close a database, nothing of its blueprint or its credentials need be at hand."""
