@@ -46,17 +46,16 @@ class SupabaseCli:
     program: Path
     home: Path
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"HOME": str(self.home), "DO_NOT_TRACK": "1", "SUPABASE_TELEMETRY_DISABLED": "1"}
+
     def attempt(self, *arguments: str, url: str, folder: Path) -> Finished:
         """Run a command against the database at ``url``, in a project's folder."""
         finished = subprocess.run(
             [str(self.program), *arguments, f"--remote={url}", "--agent", "no"],
             cwd=folder,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(self.home),
-                "DO_NOT_TRACK": "1",
-                "SUPABASE_TELEMETRY_DISABLED": "1",
-            },
+            env={"PATH": os.environ["PATH"]} | self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
