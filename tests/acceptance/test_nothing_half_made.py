@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import pytest
 
+from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
 from ghostcrm_provisioning.wiring import Installation
 from tests.command import COMMAND, ghostcrm, start
 from tests.conftest import OpenInstallation, Server
@@ -144,7 +145,7 @@ async def _assert_each_was_made_once(
             " and substr(rolname, 1, 41) = any(%s)",
             ([row["name"] for row in rows],),
         ).fetchone()
-    assert logins == {"logins": 4 * clients}
+    assert logins == {"logins": len(LOGIN_ROLES) * clients}
     for row in rows:
         with server.superuser(row["name"]) as inside:
             users = inside.execute("select id, email from auth.users").fetchall()
