@@ -24,6 +24,7 @@ from psycopg import sql
 from tests.conftest import binaries_of
 
 import ghostcrm_provisioning
+from tests.blueprint.people import Crm
 
 PACKAGE = Path(ghostcrm_provisioning.__file__).parent
 BASELINE = PACKAGE / "client_database" / "platform_baseline"
@@ -179,10 +180,34 @@ def database(server: Server) -> Iterator[str]:
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
-@pytest.fixture
-def own_database(server: Server) -> Iterator[str]:
-    """A client database for one test, which may commit to it."""
+@pytest.fixture(scope="session")
+def untouched(server: Server) -> Iterator[str]:
+    """The client database that others are copied from; nobody connects to it."""
     name = build(server)
     yield name
     with server.connect("postgres") as connection:
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def own_database(server: Server, untouched: str) -> Iterator[str]:
+    """A client database for one test, which may commit to it."""
+    name = f"blueprint_{uuid.uuid4().hex}"
+    with server.connect("postgres", "blueprint_admin") as connection:
+        connection.execute(
+            sql.SQL("create database {} template {}").format(
+                sql.Identifier(name), sql.Identifier(untouched)
+            )
+        )
+    yield name
+    with server.connect("postgres") as connection:
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def crm(server: Server, database: str) -> Iterator[Crm]:
+    """People in the shared client database; everything they do is rolled back."""
+    with server.connect(database, "blueprint_admin") as connection:
+        connection.execute("set role ghostcrm_client_owner")
+        with connection.transaction(force_rollback=True):
+            yield Crm(connection)

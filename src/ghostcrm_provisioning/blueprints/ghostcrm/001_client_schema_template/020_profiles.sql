@@ -120,6 +120,18 @@ create trigger profiles_set_updated_at
 create trigger profiles_audit
     after insert or update or delete on public.profiles
     for each row execute function private.record_audit();
+create trigger profiles_count_inserted
+    after insert on public.profiles referencing new table as new_rows
+    for each statement execute function private.count_profiles();
+create trigger profiles_count_updated
+    after update on public.profiles referencing old table as old_rows new table as new_rows
+    for each statement execute function private.count_profiles();
+create trigger profiles_count_deleted
+    after delete on public.profiles referencing old table as old_rows
+    for each statement execute function private.count_profiles();
+create trigger profiles_count_truncated
+    after truncate on public.profiles
+    for each statement execute function private.count_truncated('users');
 
 alter table public.profiles enable row level security;
 revoke all on table public.profiles from public, anon, authenticated, service_role;

@@ -96,6 +96,18 @@ create trigger contacts_set_updated_at
 create trigger contacts_audit
     after insert or update or delete on public.contacts
     for each row execute function private.record_audit();
+create trigger contacts_count_inserted
+    after insert on public.contacts referencing new table as new_rows
+    for each statement execute function private.count_contacts();
+create trigger contacts_count_updated
+    after update on public.contacts referencing old table as old_rows new table as new_rows
+    for each statement execute function private.count_contacts();
+create trigger contacts_count_deleted
+    after delete on public.contacts referencing old table as old_rows
+    for each statement execute function private.count_contacts();
+create trigger contacts_count_truncated
+    after truncate on public.contacts
+    for each statement execute function private.count_truncated('contacts');
 
 alter table public.contacts enable row level security;
 revoke all on table public.contacts from public, anon, authenticated, service_role;

@@ -74,6 +74,18 @@ create trigger files_set_updated_at
 create trigger files_audit
     after insert or update or delete on public.files
     for each row execute function private.record_audit();
+create trigger files_count_inserted
+    after insert on public.files referencing new table as new_rows
+    for each statement execute function private.count_files();
+create trigger files_count_updated
+    after update on public.files referencing old table as old_rows new table as new_rows
+    for each statement execute function private.count_files();
+create trigger files_count_deleted
+    after delete on public.files referencing old table as old_rows
+    for each statement execute function private.count_files();
+create trigger files_count_truncated
+    after truncate on public.files
+    for each statement execute function private.count_truncated('storage_bytes');
 
 alter table public.files enable row level security;
 revoke all on table public.files from public, anon, authenticated, service_role;

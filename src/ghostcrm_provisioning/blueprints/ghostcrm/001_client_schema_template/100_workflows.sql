@@ -42,6 +42,16 @@ create trigger workflows_set_updated_at
 create trigger workflows_audit
     after insert or update or delete on public.workflows
     for each row execute function private.record_audit();
+-- New ones, and switching one on, need the feature; what is there can be read, edited and deleted.
+create trigger workflows_require_feature
+    after insert on public.workflows
+    for each row execute function
+        private.require_feature('workflows', 'automation', 'advanced_automation');
+create trigger workflows_require_feature_to_run
+    after update of is_active on public.workflows
+    for each row when (new.is_active and not old.is_active)
+    execute function
+        private.require_feature('workflows', 'automation', 'advanced_automation');
 
 alter table public.workflows enable row level security;
 revoke all on table public.workflows from public, anon, authenticated, service_role;

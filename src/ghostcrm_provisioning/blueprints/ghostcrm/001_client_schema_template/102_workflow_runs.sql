@@ -68,6 +68,10 @@ create index workflow_runs_queue_idx on public.workflow_runs (priority desc, run
 create trigger workflow_runs_set_updated_at
     before update on public.workflow_runs
     for each row execute function private.set_updated_at();
+create trigger workflow_runs_require_feature
+    after insert on public.workflow_runs
+    for each row execute function
+        private.require_feature('workflows', 'automation', 'advanced_automation');
 
 alter table public.workflow_runs enable row level security;
 revoke all on table public.workflow_runs from public, anon, authenticated, service_role;

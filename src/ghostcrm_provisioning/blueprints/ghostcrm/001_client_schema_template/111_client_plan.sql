@@ -54,6 +54,9 @@ comment on column public.client_plan.features is
     'Keys of what is switched on, as in blueprint.toml.';
 comment on column public.client_plan.applied_at is 'When the plan last changed.';
 
+create trigger client_plan_forget_room
+    after insert or update or delete on public.client_plan
+    for each statement execute function private.forget_room();
 create trigger client_plan_audit
     after insert or update or delete on public.client_plan
     for each row execute function private.record_audit('is_the_plan');
