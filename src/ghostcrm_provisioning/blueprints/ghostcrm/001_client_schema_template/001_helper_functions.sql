@@ -172,64 +172,6 @@ $$;
 comment on function private.set_updated_at() is
     'Trigger: updated_at is the start of the transaction that wrote the row.';
 
-create or replace function private.record_audit() returns trigger
-language plpgsql security definer
-set search_path = ''
-as $$
-declare
-    -- The column that identifies the row; a trigger may name another one.
-    key_column text := coalesce(tg_argv[0], 'id');
-    old_row jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
-    new_row jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
-    old_values jsonb;
-    new_values jsonb;
-begin
-    -- Changed columns only: full rows would fill the disk (measured: 59 MB against 10 MB for
-    -- 50,000 updates). Normalised columns, search_text, updated_at, last_activity_at and record_*
-    -- repeat what stands elsewhere.
-    select jsonb_object_agg(c.name, old_row -> c.name) filter (where old_row is not null),
-           jsonb_object_agg(c.name, new_row -> c.name) filter (where new_row is not null)
-    into old_values, new_values
-    from jsonb_object_keys(coalesce(new_row, old_row)) as c (name)
-    where c.name not in (
-          'updated_at', 'last_activity_at', 'search_text', 'record_owner_key', 'record_team_id'
-      )
-      and c.name not like '%\_normalized'
-      and (tg_op <> 'UPDATE' or old_row -> c.name is distinct from new_row -> c.name);
-
-    if tg_op = 'UPDATE' and new_values is null then
-        return null;
-    end if;
-
-    -- A secret setting's change is recorded, its value is not.
-    if tg_table_name = 'client_settings' then
-        if (old_row ->> 'is_secret')::boolean and old_values ? 'value' then
-            old_values := old_values || '{"value": "(secret)"}';
-        end if;
-        if (new_row ->> 'is_secret')::boolean and new_values ? 'value' then
-            new_values := new_values || '{"value": "(secret)"}';
-        end if;
-    end if;
-
-    insert into public.audit_logs
-        (table_name, record_id, operation, actor_id, actor_role, old_values, new_values)
-    values (
-        tg_table_name,
-        coalesce(new_row, old_row) ->> key_column,
-        lower(tg_op),
-        auth.uid(),
-        coalesce(auth.role(), session_user),
-        old_values,
-        new_values
-    );
-    return null;
-end
-$$;
-
-comment on function private.record_audit() is
-    'Trigger, after each row: who changed which columns of what, from what, to what. The argument '
-    'names the key column when it is not id.';
-
 create or replace function private.forbid_change() returns trigger
 language plpgsql
 set search_path = ''
@@ -243,6 +185,5 @@ $$;
 comment on function private.forbid_change() is
     'Trigger: makes a table append-only, for its owner too.';
 
-revoke all on function
-    private.set_updated_at(), private.record_audit(), private.forbid_change()
+revoke all on function private.set_updated_at(), private.forbid_change()
     from public, anon, authenticated;

@@ -23,9 +23,7 @@ comment on column public.roles.key is
 create trigger roles_set_updated_at
     before update on public.roles
     for each row execute function private.set_updated_at();
-create trigger roles_audit
-    after insert or update or delete on public.roles
-    for each row execute function private.record_audit('key');
+select private.keep_audit('public.roles', 'key');
 
 alter table public.roles enable row level security;
 revoke all on table public.roles from public, anon, authenticated, service_role;

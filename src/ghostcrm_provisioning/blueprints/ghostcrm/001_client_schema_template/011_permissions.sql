@@ -19,6 +19,8 @@ create trigger permissions_set_updated_at
     before update on public.permissions
     for each row execute function private.set_updated_at();
 
+select private.keep_audit('public.permissions', 'key');
+
 alter table public.permissions enable row level security;
 revoke all on table public.permissions from public, anon, authenticated, service_role;
 grant select on table public.permissions to authenticated;

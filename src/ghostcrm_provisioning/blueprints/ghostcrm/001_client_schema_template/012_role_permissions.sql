@@ -22,6 +22,8 @@ comment on column public.role_permissions.scope is
 
 create index role_permissions_permission_key_idx on public.role_permissions (permission_key);
 
+select private.keep_audit('public.role_permissions', 'role_key');
+
 alter table public.role_permissions enable row level security;
 revoke all on table public.role_permissions from public, anon, authenticated, service_role;
 grant select on table public.role_permissions to authenticated;

@@ -117,9 +117,7 @@ create trigger profiles_keep_an_owner_on_delete
 create trigger profiles_set_updated_at
     before update on public.profiles
     for each row execute function private.set_updated_at();
-create trigger profiles_audit
-    after insert or update or delete on public.profiles
-    for each row execute function private.record_audit();
+select private.keep_audit('public.profiles');
 create trigger profiles_count_inserted
     after insert on public.profiles referencing new table as new_rows
     for each statement execute function private.count_profiles();

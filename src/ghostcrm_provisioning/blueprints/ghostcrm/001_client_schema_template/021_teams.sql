@@ -19,9 +19,7 @@ comment on table public.teams is
 create trigger teams_set_updated_at
     before update on public.teams
     for each row execute function private.set_updated_at();
-create trigger teams_audit
-    after insert or update or delete on public.teams
-    for each row execute function private.record_audit();
+select private.keep_audit('public.teams');
 
 alter table public.teams enable row level security;
 revoke all on table public.teams from public, anon, authenticated, service_role;

@@ -16,9 +16,7 @@ comment on table public.team_memberships is 'Who belongs to which team.';
 
 create index team_memberships_profile_id_idx on public.team_memberships (profile_id, team_id);
 
-create trigger team_memberships_audit
-    after insert or update or delete on public.team_memberships
-    for each row execute function private.record_audit('team_id');
+select private.keep_audit('public.team_memberships', 'team_id');
 
 alter table public.team_memberships enable row level security;
 revoke all on table public.team_memberships from public, anon, authenticated, service_role;

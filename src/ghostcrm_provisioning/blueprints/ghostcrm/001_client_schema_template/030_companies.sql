@@ -69,9 +69,7 @@ create index companies_search_idx on public.companies
 create trigger companies_set_updated_at
     before update on public.companies
     for each row execute function private.set_updated_at();
-create trigger companies_audit
-    after insert or update or delete on public.companies
-    for each row execute function private.record_audit();
+select private.keep_audit('public.companies');
 
 alter table public.companies enable row level security;
 revoke all on table public.companies from public, anon, authenticated, service_role;

@@ -93,9 +93,7 @@ create index contacts_search_idx on public.contacts
 create trigger contacts_set_updated_at
     before update on public.contacts
     for each row execute function private.set_updated_at();
-create trigger contacts_audit
-    after insert or update or delete on public.contacts
-    for each row execute function private.record_audit();
+select private.keep_audit('public.contacts');
 create trigger contacts_count_inserted
     after insert on public.contacts referencing new table as new_rows
     for each statement execute function private.count_contacts();

@@ -33,9 +33,7 @@ create index contact_emails_search_idx on public.contact_emails
 create trigger contact_emails_set_updated_at
     before update on public.contact_emails
     for each row execute function private.set_updated_at();
-create trigger contact_emails_audit
-    after insert or update or delete on public.contact_emails
-    for each row execute function private.record_audit();
+select private.keep_audit('public.contact_emails');
 
 alter table public.contact_emails enable row level security;
 revoke all on table public.contact_emails from public, anon, authenticated, service_role;

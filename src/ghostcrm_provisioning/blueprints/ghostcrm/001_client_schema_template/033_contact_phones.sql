@@ -27,9 +27,7 @@ create index contact_phones_phone_idx on public.contact_phones (phone_normalized
 create trigger contact_phones_set_updated_at
     before update on public.contact_phones
     for each row execute function private.set_updated_at();
-create trigger contact_phones_audit
-    after insert or update or delete on public.contact_phones
-    for each row execute function private.record_audit();
+select private.keep_audit('public.contact_phones');
 
 alter table public.contact_phones enable row level security;
 revoke all on table public.contact_phones from public, anon, authenticated, service_role;

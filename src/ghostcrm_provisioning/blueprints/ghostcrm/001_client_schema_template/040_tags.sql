@@ -20,9 +20,7 @@ comment on column public.tags.color is 'As in CSS: # and six lower-case hexadeci
 create trigger tags_set_updated_at
     before update on public.tags
     for each row execute function private.set_updated_at();
-create trigger tags_audit
-    after insert or update or delete on public.tags
-    for each row execute function private.record_audit();
+select private.keep_audit('public.tags');
 
 alter table public.tags enable row level security;
 revoke all on table public.tags from public, anon, authenticated, service_role;

@@ -16,9 +16,7 @@ comment on table public.contact_tags is 'Which tags a contact has.';
 
 create index contact_tags_tag_id_idx on public.contact_tags (tag_id);
 
-create trigger contact_tags_audit
-    after insert or update or delete on public.contact_tags
-    for each row execute function private.record_audit('contact_id');
+select private.keep_audit('public.contact_tags', 'contact_id');
 
 alter table public.contact_tags enable row level security;
 revoke all on table public.contact_tags from public, anon, authenticated, service_role;

@@ -16,9 +16,7 @@ comment on table public.company_tags is 'Which tags a company has.';
 
 create index company_tags_tag_id_idx on public.company_tags (tag_id);
 
-create trigger company_tags_audit
-    after insert or update or delete on public.company_tags
-    for each row execute function private.record_audit('company_id');
+select private.keep_audit('public.company_tags', 'company_id');
 
 alter table public.company_tags enable row level security;
 revoke all on table public.company_tags from public, anon, authenticated, service_role;

@@ -41,9 +41,7 @@ comment on column public.custom_field_definitions.is_active is
 create trigger custom_field_definitions_set_updated_at
     before update on public.custom_field_definitions
     for each row execute function private.set_updated_at();
-create trigger custom_field_definitions_audit
-    after insert or update or delete on public.custom_field_definitions
-    for each row execute function private.record_audit();
+select private.keep_audit('public.custom_field_definitions');
 
 alter table public.custom_field_definitions enable row level security;
 revoke all on table public.custom_field_definitions from public, anon, authenticated, service_role;

@@ -38,9 +38,7 @@ create index products_name_idx on public.products (name_normalized) where is_act
 create trigger products_set_updated_at
     before update on public.products
     for each row execute function private.set_updated_at();
-create trigger products_audit
-    after insert or update or delete on public.products
-    for each row execute function private.record_audit();
+select private.keep_audit('public.products');
 
 alter table public.products enable row level security;
 revoke all on table public.products from public, anon, authenticated, service_role;

@@ -24,9 +24,7 @@ create unique index pipelines_one_default_idx on public.pipelines (is_default) w
 create trigger pipelines_set_updated_at
     before update on public.pipelines
     for each row execute function private.set_updated_at();
-create trigger pipelines_audit
-    after insert or update or delete on public.pipelines
-    for each row execute function private.record_audit();
+select private.keep_audit('public.pipelines');
 
 alter table public.pipelines enable row level security;
 revoke all on table public.pipelines from public, anon, authenticated, service_role;

@@ -42,9 +42,7 @@ create unique index pipeline_stages_name_idx on public.pipeline_stages
 create trigger pipeline_stages_set_updated_at
     before update on public.pipeline_stages
     for each row execute function private.set_updated_at();
-create trigger pipeline_stages_audit
-    after insert or update or delete on public.pipeline_stages
-    for each row execute function private.record_audit();
+select private.keep_audit('public.pipeline_stages');
 
 alter table public.pipeline_stages enable row level security;
 revoke all on table public.pipeline_stages from public, anon, authenticated, service_role;

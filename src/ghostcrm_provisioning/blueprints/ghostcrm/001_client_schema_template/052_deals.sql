@@ -123,9 +123,7 @@ create trigger deals_follow_stage
 create trigger deals_set_updated_at
     before update on public.deals
     for each row execute function private.set_updated_at();
-create trigger deals_audit
-    after insert or update or delete on public.deals
-    for each row execute function private.record_audit();
+select private.keep_audit('public.deals');
 
 alter table public.deals enable row level security;
 revoke all on table public.deals from public, anon, authenticated, service_role;

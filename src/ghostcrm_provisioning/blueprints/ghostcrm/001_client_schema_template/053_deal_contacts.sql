@@ -24,9 +24,7 @@ create index deal_contacts_contact_id_idx on public.deal_contacts (contact_id);
 create trigger deal_contacts_set_updated_at
     before update on public.deal_contacts
     for each row execute function private.set_updated_at();
-create trigger deal_contacts_audit
-    after insert or update or delete on public.deal_contacts
-    for each row execute function private.record_audit('deal_id');
+select private.keep_audit('public.deal_contacts', 'deal_id');
 
 alter table public.deal_contacts enable row level security;
 revoke all on table public.deal_contacts from public, anon, authenticated, service_role;

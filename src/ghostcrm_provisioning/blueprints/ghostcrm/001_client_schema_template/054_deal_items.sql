@@ -35,9 +35,7 @@ create index deal_items_product_id_idx on public.deal_items (product_id);
 create trigger deal_items_set_updated_at
     before update on public.deal_items
     for each row execute function private.set_updated_at();
-create trigger deal_items_audit
-    after insert or update or delete on public.deal_items
-    for each row execute function private.record_audit();
+select private.keep_audit('public.deal_items');
 
 alter table public.deal_items enable row level security;
 revoke all on table public.deal_items from public, anon, authenticated, service_role;

@@ -1,4 +1,5 @@
--- How a deal went through its stages. Written by a trigger, never by hand.
+-- How a deal went through its stages. Written by a trigger, never by hand, and only growing, for the
+-- schema's owner too: a log of its own, which the audit log does not repeat.
 
 create table public.deal_stage_history (
     id bigint generated always as identity,
@@ -65,6 +66,46 @@ create trigger deals_record_stage_change
     after update on public.deals
     for each row when (old.stage_id is distinct from new.stage_id)
     execute function private.record_stage_change();
+
+-- History goes with its deal and not before it; a stage or profile that goes takes its key along.
+create or replace function private.keep_stage_history() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+    keys constant text[] := '{from_stage_id,to_stage_id,changed_by}';
+begin
+    if tg_op = 'UPDATE' then
+        if to_jsonb(new) - keys = to_jsonb(old) - keys
+           and coalesce(new.from_stage_id, old.from_stage_id) is not distinct from old.from_stage_id
+           and coalesce(new.to_stage_id, old.to_stage_id) is not distinct from old.to_stage_id
+           and coalesce(new.changed_by, old.changed_by) is not distinct from old.changed_by
+        then
+            return new;
+        end if;
+    elsif tg_op = 'DELETE' then
+        if not exists (select from public.deals d where d.id = old.deal_id) then
+            return old;
+        end if;
+    elsif not exists (select from public.deals) then
+        return null;
+    end if;
+    raise exception '%.% only grows: % is not possible', tg_table_schema, tg_table_name, lower(tg_op)
+        using errcode = 'restrict_violation';
+end
+$$;
+
+comment on function private.keep_stage_history() is
+    'Trigger: what happened to a deal that is there does not change.';
+
+revoke all on function private.keep_stage_history() from public, anon, authenticated;
+
+create trigger deal_stage_history_append_only
+    before update or delete on public.deal_stage_history
+    for each row execute function private.keep_stage_history();
+create trigger deal_stage_history_no_truncate
+    after truncate on public.deal_stage_history
+    for each statement execute function private.keep_stage_history();
 
 alter table public.deal_stage_history enable row level security;
 revoke all on table public.deal_stage_history from public, anon, authenticated, service_role;

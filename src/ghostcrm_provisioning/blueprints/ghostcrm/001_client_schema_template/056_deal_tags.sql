@@ -16,9 +16,7 @@ comment on table public.deal_tags is 'Which tags a deal has.';
 
 create index deal_tags_tag_id_idx on public.deal_tags (tag_id);
 
-create trigger deal_tags_audit
-    after insert or update or delete on public.deal_tags
-    for each row execute function private.record_audit('deal_id');
+select private.keep_audit('public.deal_tags', 'deal_id');
 
 alter table public.deal_tags enable row level security;
 revoke all on table public.deal_tags from public, anon, authenticated, service_role;

@@ -189,9 +189,7 @@ create trigger activities_set_updated_at
         deal_id, is_private, occurred_at, duration_seconds, due_at, completed_at
     on public.activities
     for each row execute function private.set_updated_at();
-create trigger activities_audit
-    after insert or update or delete on public.activities
-    for each row execute function private.record_audit();
+select private.keep_audit('public.activities');
 
 alter table public.activities enable row level security;
 revoke all on table public.activities from public, anon, authenticated, service_role;

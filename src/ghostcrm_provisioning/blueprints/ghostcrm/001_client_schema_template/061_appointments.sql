@@ -83,9 +83,7 @@ create index appointments_deal_id_idx on public.appointments (deal_id, starts_at
 create trigger appointments_set_updated_at
     before update on public.appointments
     for each row execute function private.set_updated_at();
-create trigger appointments_audit
-    after insert or update or delete on public.appointments
-    for each row execute function private.record_audit();
+select private.keep_audit('public.appointments');
 
 alter table public.appointments enable row level security;
 revoke all on table public.appointments from public, anon, authenticated, service_role;

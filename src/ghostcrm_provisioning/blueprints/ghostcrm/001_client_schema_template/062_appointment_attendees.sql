@@ -41,9 +41,7 @@ create index appointment_attendees_contact_id_idx on public.appointment_attendee
 create trigger appointment_attendees_set_updated_at
     before update on public.appointment_attendees
     for each row execute function private.set_updated_at();
-create trigger appointment_attendees_audit
-    after insert or update or delete on public.appointment_attendees
-    for each row execute function private.record_audit();
+select private.keep_audit('public.appointment_attendees');
 
 alter table public.appointment_attendees enable row level security;
 revoke all on table public.appointment_attendees from public, anon, authenticated, service_role;

@@ -30,9 +30,7 @@ comment on column public.email_templates.key is
 create trigger email_templates_set_updated_at
     before update on public.email_templates
     for each row execute function private.set_updated_at();
-create trigger email_templates_audit
-    after insert or update or delete on public.email_templates
-    for each row execute function private.record_audit();
+select private.keep_audit('public.email_templates');
 
 alter table public.email_templates enable row level security;
 revoke all on table public.email_templates from public, anon, authenticated, service_role;

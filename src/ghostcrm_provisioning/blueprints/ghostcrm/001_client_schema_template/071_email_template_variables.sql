@@ -27,9 +27,7 @@ comment on column public.email_template_variables.example is 'For the preview.';
 create trigger email_template_variables_set_updated_at
     before update on public.email_template_variables
     for each row execute function private.set_updated_at();
-create trigger email_template_variables_audit
-    after insert or update or delete on public.email_template_variables
-    for each row execute function private.record_audit('email_template_id');
+select private.keep_audit('public.email_template_variables', 'email_template_id');
 
 alter table public.email_template_variables enable row level security;
 revoke all on table public.email_template_variables from public, anon, authenticated, service_role;

@@ -46,9 +46,7 @@ create index email_campaigns_due_idx on public.email_campaigns (scheduled_at)
 create trigger email_campaigns_set_updated_at
     before update on public.email_campaigns
     for each row execute function private.set_updated_at();
-create trigger email_campaigns_audit
-    after insert or update or delete on public.email_campaigns
-    for each row execute function private.record_audit();
+select private.keep_audit('public.email_campaigns');
 
 alter table public.email_campaigns enable row level security;
 revoke all on table public.email_campaigns from public, anon, authenticated, service_role;

@@ -18,6 +18,8 @@ comment on table public.email_campaign_tags is
 
 create index email_campaign_tags_tag_id_idx on public.email_campaign_tags (tag_id);
 
+select private.keep_audit('public.email_campaign_tags', 'email_campaign_id');
+
 alter table public.email_campaign_tags enable row level security;
 revoke all on table public.email_campaign_tags from public, anon, authenticated, service_role;
 grant

@@ -48,6 +48,7 @@ create index email_campaign_recipients_pending_idx on public.email_campaign_reci
 create trigger email_campaign_recipients_set_updated_at
     before update on public.email_campaign_recipients
     for each row execute function private.set_updated_at();
+select private.keep_audit('public.email_campaign_recipients');
 
 alter table public.email_campaign_recipients enable row level security;
 revoke all on table public.email_campaign_recipients from public, anon, authenticated, service_role;

@@ -25,9 +25,7 @@ comment on table public.email_suppressions is
 create index email_suppressions_email_campaign_id_idx on public.email_suppressions
     (email_campaign_id);
 
-create trigger email_suppressions_audit
-    after insert or update or delete on public.email_suppressions
-    for each row execute function private.record_audit();
+select private.keep_audit('public.email_suppressions');
 
 alter table public.email_suppressions enable row level security;
 revoke all on table public.email_suppressions from public, anon, authenticated, service_role;

@@ -14,6 +14,8 @@ create table public.invoice_number_series (
 comment on table public.invoice_number_series is
     'Last invoice number given out in each series and year.';
 
+select private.keep_audit('public.invoice_number_series', 'series');
+
 alter table public.invoice_number_series enable row level security;
 revoke all on table public.invoice_number_series from public, anon, authenticated, service_role;
 -- Written by issue_invoice() only.

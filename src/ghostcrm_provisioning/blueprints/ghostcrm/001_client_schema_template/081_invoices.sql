@@ -126,9 +126,7 @@ create trigger invoices_keep_issued
 create trigger invoices_set_updated_at
     before update on public.invoices
     for each row execute function private.set_updated_at();
-create trigger invoices_audit
-    after insert or update or delete on public.invoices
-    for each row execute function private.record_audit();
+select private.keep_audit('public.invoices');
 
 alter table public.invoices enable row level security;
 revoke all on table public.invoices from public, anon, authenticated, service_role;

@@ -113,9 +113,7 @@ create trigger invoice_items_total
 create trigger invoice_items_set_updated_at
     before update on public.invoice_items
     for each row execute function private.set_updated_at();
-create trigger invoice_items_audit
-    after insert or update or delete on public.invoice_items
-    for each row execute function private.record_audit();
+select private.keep_audit('public.invoice_items');
 
 alter table public.invoice_items enable row level security;
 revoke all on table public.invoice_items from public, anon, authenticated, service_role;

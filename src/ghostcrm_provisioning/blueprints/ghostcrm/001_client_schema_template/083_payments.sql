@@ -57,9 +57,7 @@ create index payments_paid_on_idx on public.payments (paid_on desc, id desc);
 create trigger payments_set_updated_at
     before update on public.payments
     for each row execute function private.set_updated_at();
-create trigger payments_audit
-    after insert or update or delete on public.payments
-    for each row execute function private.record_audit();
+select private.keep_audit('public.payments');
 
 alter table public.payments enable row level security;
 revoke all on table public.payments from public, anon, authenticated, service_role;

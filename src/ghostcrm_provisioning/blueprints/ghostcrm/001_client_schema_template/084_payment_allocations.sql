@@ -84,9 +84,7 @@ create trigger payment_allocations_settle
 create trigger payment_allocations_no_update
     before update on public.payment_allocations
     for each row execute function private.forbid_change();
-create trigger payment_allocations_audit
-    after insert or update or delete on public.payment_allocations
-    for each row execute function private.record_audit();
+select private.keep_audit('public.payment_allocations');
 
 alter table public.payment_allocations enable row level security;
 revoke all on table public.payment_allocations from public, anon, authenticated, service_role;

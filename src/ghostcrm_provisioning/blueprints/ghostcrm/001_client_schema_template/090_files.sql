@@ -71,9 +71,7 @@ create index files_list_idx on public.files (created_at desc, id desc) where del
 create trigger files_set_updated_at
     before update on public.files
     for each row execute function private.set_updated_at();
-create trigger files_audit
-    after insert or update or delete on public.files
-    for each row execute function private.record_audit();
+select private.keep_audit('public.files');
 create trigger files_count_inserted
     after insert on public.files referencing new table as new_rows
     for each statement execute function private.count_files();

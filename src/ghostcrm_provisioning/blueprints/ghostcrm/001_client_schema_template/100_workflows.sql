@@ -39,9 +39,7 @@ create index workflows_trigger_idx on public.workflows (trigger_entity, trigger_
 create trigger workflows_set_updated_at
     before update on public.workflows
     for each row execute function private.set_updated_at();
-create trigger workflows_audit
-    after insert or update or delete on public.workflows
-    for each row execute function private.record_audit();
+select private.keep_audit('public.workflows');
 -- New ones, and switching one on, need the feature; what is there can be read, edited and deleted.
 create trigger workflows_require_feature
     after insert on public.workflows

@@ -30,9 +30,7 @@ comment on table public.workflow_steps is
     'Steps of each version of a workflow, in order of position. Never changed, only written anew.';
 comment on column public.workflow_steps.condition is 'When to do the step; empty means always.';
 
-create trigger workflow_steps_audit
-    after insert or update or delete on public.workflow_steps
-    for each row execute function private.record_audit();
+select private.keep_audit('public.workflow_steps');
 
 alter table public.workflow_steps enable row level security;
 revoke all on table public.workflow_steps from public, anon, authenticated, service_role;

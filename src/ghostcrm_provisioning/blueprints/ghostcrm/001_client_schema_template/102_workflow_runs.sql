@@ -1,4 +1,5 @@
--- One execution of a workflow. Written by the service that runs workflows.
+-- One execution of a workflow. Written by the service that runs workflows; a record of its own, which
+-- the audit log does not repeat.
 
 create table public.workflow_runs (
     id uuid not null default private.uuid_v7(),

@@ -26,9 +26,7 @@ comment on column public.client_settings.is_secret is
 create trigger client_settings_set_updated_at
     before update on public.client_settings
     for each row execute function private.set_updated_at();
-create trigger client_settings_audit
-    after insert or update or delete on public.client_settings
-    for each row execute function private.record_audit('key');
+select private.keep_audit('public.client_settings', 'key');
 
 alter table public.client_settings enable row level security;
 revoke all on table public.client_settings from public, anon, authenticated, service_role;

@@ -57,9 +57,7 @@ comment on column public.client_plan.applied_at is 'When the plan last changed.'
 create trigger client_plan_forget_room
     after insert or update or delete on public.client_plan
     for each statement execute function private.forget_room();
-create trigger client_plan_audit
-    after insert or update or delete on public.client_plan
-    for each row execute function private.record_audit('is_the_plan');
+select private.keep_audit('public.client_plan', 'is_the_plan');
 
 alter table public.client_plan enable row level security;
 revoke all on table public.client_plan from public, anon, authenticated, service_role;
