@@ -215,7 +215,10 @@ def test_what_decides_about_access_is_in_no_column_grant(catalog: Catalog) -> No
 def test_the_service_role_reads_but_never_writes_the_plan_the_history_and_the_log(
     catalog: Catalog,
 ) -> None:
-    protected = ["audit_logs", "client_plan", "deal_stage_history", "invoice_number_series"]
+    protected = [
+        "audit_logs", "client_plan", "company_field_values", "contact_field_values",
+        "deal_field_values", "deal_stage_history", "invoice_number_series",
+    ]  # fmt: skip
     assert (
         catalog(f"""
         select relname from pg_class c

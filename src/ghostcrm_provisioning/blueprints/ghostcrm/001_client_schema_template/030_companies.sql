@@ -69,6 +69,19 @@ create index companies_search_idx on public.companies
 create trigger companies_set_updated_at
     before update on public.companies
     for each row execute function private.set_updated_at();
+create trigger companies_check_new_custom_fields
+    after insert on public.companies referencing new table as new_rows
+    for each statement execute function private.check_new_custom_fields();
+create trigger companies_check_changed_custom_fields
+    after update on public.companies
+    for each row when (
+        old.custom_fields is distinct from new.custom_fields
+        or (
+            new.custom_fields <> '{}'
+            and (old.deleted_at is null) is distinct from (new.deleted_at is null)
+        )
+    )
+    execute function private.check_changed_custom_fields();
 select private.keep_audit('public.companies');
 
 alter table public.companies enable row level security;

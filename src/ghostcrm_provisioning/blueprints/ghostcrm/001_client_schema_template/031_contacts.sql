@@ -93,6 +93,19 @@ create index contacts_search_idx on public.contacts
 create trigger contacts_set_updated_at
     before update on public.contacts
     for each row execute function private.set_updated_at();
+create trigger contacts_check_new_custom_fields
+    after insert on public.contacts referencing new table as new_rows
+    for each statement execute function private.check_new_custom_fields();
+create trigger contacts_check_changed_custom_fields
+    after update on public.contacts
+    for each row when (
+        old.custom_fields is distinct from new.custom_fields
+        or (
+            new.custom_fields <> '{}'
+            and (old.deleted_at is null) is distinct from (new.deleted_at is null)
+        )
+    )
+    execute function private.check_changed_custom_fields();
 select private.keep_audit('public.contacts');
 create trigger contacts_count_inserted
     after insert on public.contacts referencing new table as new_rows

@@ -123,6 +123,19 @@ create trigger deals_follow_stage
 create trigger deals_set_updated_at
     before update on public.deals
     for each row execute function private.set_updated_at();
+create trigger deals_check_new_custom_fields
+    after insert on public.deals referencing new table as new_rows
+    for each statement execute function private.check_new_custom_fields();
+create trigger deals_check_changed_custom_fields
+    after update on public.deals
+    for each row when (
+        old.custom_fields is distinct from new.custom_fields
+        or (
+            new.custom_fields <> '{}'
+            and (old.deleted_at is null) is distinct from (new.deleted_at is null)
+        )
+    )
+    execute function private.check_changed_custom_fields();
 select private.keep_audit('public.deals');
 
 alter table public.deals enable row level security;
