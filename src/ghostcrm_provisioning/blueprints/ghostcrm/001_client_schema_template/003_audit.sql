@@ -10,7 +10,10 @@ create or replace function private.unaudited_columns() returns text[]
 language sql immutable
 set search_path = ''
 as $$
-    select '{updated_at,last_activity_at,name_normalized,email_normalized,phone_normalized}'::text[]
+    select '{
+        updated_at, last_activity_at,
+        domain_normalized, email_normalized, name_normalized, phone_normalized, sku_normalized
+    }'::text[]
 $$;
 
 create or replace function private.acting_role() returns text

@@ -51,6 +51,8 @@ create table public.contacts (
         check (btrim(first_name || last_name) <> '' or email is not null or phone is not null),
     constraint contacts_email_format check (email like '%_@_%'),
     constraint contacts_not_merged_into_itself check (merged_into_contact_id <> id),
+    constraint contacts_merged_is_deleted
+        check (merged_into_contact_id is null or deleted_at is not null),
     constraint contacts_address_object check (jsonb_typeof(address) = 'object'),
     constraint contacts_custom_fields_object check (jsonb_typeof(custom_fields) = 'object')
 );
@@ -74,7 +76,7 @@ comment on column public.contacts.external_key is
     'Id in the system they were imported from: the target of an upsert.';
 comment on column public.contacts.last_activity_at is 'Kept by a trigger on activities.';
 comment on column public.contacts.merged_into_contact_id is
-    'The surviving contact, when this one was a duplicate.';
+    'The surviving contact, when this one was a duplicate: by merge_contacts(), for good.';
 comment on column public.contacts.deleted_at is
     'Soft delete, by delete_record() and restore_record() only.';
 

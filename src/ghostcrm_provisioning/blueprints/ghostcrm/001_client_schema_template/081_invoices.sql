@@ -101,10 +101,15 @@ begin
             using errcode = 'restrict_violation', hint = 'Void it: select void_invoice(id).';
     end if;
     if (new.number, new.issued_on, new.issued_at, new.currency, new.bill_to, new.company_id,
-        new.contact_id, new.due_on, new.subtotal_minor, new.tax_minor)
+        new.due_on, new.subtotal_minor, new.tax_minor)
        is distinct from
        (old.number, old.issued_on, old.issued_at, old.currency, old.bill_to, old.company_id,
-        old.contact_id, old.due_on, old.subtotal_minor, old.tax_minor)
+        old.due_on, old.subtotal_minor, old.tax_minor)
+       -- The contact is who it was, also under another id: a merged one is followed.
+       or (new.contact_id is distinct from old.contact_id and not exists (
+           select from public.contacts c
+           where c.id = old.contact_id and c.merged_into_contact_id = new.contact_id
+       ))
        or new.status = 'draft' or (old.status = 'void' and new.status <> 'void')
     then
         raise exception 'invoice % has been issued and does not change any more', old.number
