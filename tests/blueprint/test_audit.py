@@ -196,6 +196,7 @@ def test_the_history_of_a_deal_stays_as_it_was_for_the_schemas_owner_too(crm: Cr
 
 
 @pytest.mark.alone
+@pytest.mark.parametrize("server", ["wheel"], indirect=True)
 def test_the_audit_of_a_bulk_insert_costs_less_than_twice_the_insert(
     server: Server, own_database: str
 ) -> None:

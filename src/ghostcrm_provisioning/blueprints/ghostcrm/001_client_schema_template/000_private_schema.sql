@@ -12,6 +12,9 @@
 --     are deactivated, never deleted, so nothing cascades from them
 --   * one permissive policy for each table and operation, for `authenticated` only, with helpers
 --     called as (select …): once per query, not once per row
+--   * every table is audited (`select private.keep_audit('public.…');`), or a test says why not
+--   * sums and counts are computed by triggers and never taken from whoever writes, whatever their role
+--   * what takes away rows without asking them (TRUNCATE) keeps the same rules as what asks
 --   * every file revokes first and grants by name afterwards, whatever the server's defaults are;
 --     columns that only a function may write are left out of the column grants
 

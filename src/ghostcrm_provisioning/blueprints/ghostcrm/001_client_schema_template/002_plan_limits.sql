@@ -40,7 +40,9 @@ create table private.plan_usage_changes (
     constraint plan_usage_changes_pkey primary key (id),
     constraint plan_usage_changes_resource_known
         check (resource in ('users', 'contacts', 'storage_bytes'))
-);
+)
+-- Rows come and go at once: what they leave is cleared away early, or every look would pass it.
+with (autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);
 
 comment on table private.plan_usage_changes is
     'What statements added or took away since the totals were last summed up.';
@@ -49,22 +51,6 @@ revoke all on table private.plan_usage_totals, private.plan_usage_changes
     from public, anon, authenticated, service_role;
 
 -- What is allowed ----------------------------------------------------------------------------------
-
-create or replace function private.plan_limit(resource text) returns bigint
-language plpgsql stable security definer
-set search_path = ''
-as $$
-begin
-    return (
-        select case resource
-            when 'users' then p.max_users
-            when 'contacts' then p.max_contacts
-            when 'storage_bytes' then p.max_storage_bytes
-        end
-        from public.client_plan p
-    );
-end
-$$;
 
 create or replace function private.plan_includes(any_of text[]) returns boolean
 language plpgsql stable security definer
@@ -75,8 +61,6 @@ begin
 end
 $$;
 
-comment on function private.plan_limit(text) is
-    'How much of it the plan allows; null: as much as they like, also while no plan is applied.';
 comment on function private.plan_includes(text[]) is
     'Does the plan include any of these features? True while no plan is applied: nobody is handed '
     'such a database.';
@@ -182,11 +166,30 @@ begin
         return;
     end if;
     if room is null or room < 0 or change_id % 32 = 0 then
-        allowed := private.plan_limit(resource);
-        if allowed is null then
+        select l.allowed,
+               l.allowed - l.total - (
+                   select coalesce(sum(c.amount), 0)::bigint
+                   from private.plan_usage_changes c
+                   where c.resource = count_towards_plan.resource
+               )
+        into allowed, room
+        from (
+            select case resource
+                       when 'users' then p.max_users
+                       when 'contacts' then p.max_contacts
+                       when 'storage_bytes' then p.max_storage_bytes
+                   end as allowed,
+                   case resource
+                       when 'users' then t.users
+                       when 'contacts' then t.contacts
+                       when 'storage_bytes' then t.storage_bytes
+                   end as total
+            from public.client_plan p cross join private.plan_usage_totals t
+        ) l
+        where l.allowed is not null;
+        if not found then
             return;
         end if;
-        room := allowed - private.plan_usage_of(resource);
         if room < 0 then
             perform private.refuse_growth(resource, allowed, allowed - room - amount, amount);
         end if;
@@ -206,7 +209,11 @@ begin
 end
 $$;
 
-create or replace function private.sum_up_plan_usage(except_of xid8 default null) returns void
+create or replace function private.sum_up_plan_usage(
+    except_of xid8 default null,
+    out users bigint, out contacts bigint, out storage_bytes bigint,
+    out my_users bigint, out my_contacts bigint, out my_storage_bytes bigint
+)
 language plpgsql security definer
 set search_path = ''
 as $$
@@ -214,18 +221,26 @@ begin
     with gone as (
         delete from private.plan_usage_changes c
         where except_of is null or c.transaction_id <> except_of
-        returning c.resource, c.amount
+        returning c.resource, c.amount, c.transaction_id = pg_current_xact_id() as is_mine
     ), sums as (
         select coalesce(sum(amount) filter (where resource = 'users'), 0) as users,
                coalesce(sum(amount) filter (where resource = 'contacts'), 0) as contacts,
-               coalesce(sum(amount) filter (where resource = 'storage_bytes'), 0) as storage_bytes
+               coalesce(sum(amount) filter (where resource = 'storage_bytes'), 0) as storage_bytes,
+               coalesce(sum(amount) filter (where is_mine and resource = 'users'), 0) as my_users,
+               coalesce(sum(amount) filter (where is_mine and resource = 'contacts'), 0)
+                   as my_contacts,
+               coalesce(sum(amount) filter (where is_mine and resource = 'storage_bytes'), 0)
+                   as my_storage_bytes
         from gone
     )
     update private.plan_usage_totals t
-    set users = t.users + sums.users,
-        contacts = t.contacts + sums.contacts,
-        storage_bytes = t.storage_bytes + sums.storage_bytes
-    from sums;
+    set users = t.users + s.users,
+        contacts = t.contacts + s.contacts,
+        storage_bytes = t.storage_bytes + s.storage_bytes
+    from sums s
+    returning t.users, t.contacts, t.storage_bytes, s.my_users, s.my_contacts, s.my_storage_bytes
+    into sum_up_plan_usage.users, sum_up_plan_usage.contacts, sum_up_plan_usage.storage_bytes,
+         my_users, my_contacts, my_storage_bytes;
 end
 $$;
 
@@ -234,9 +249,17 @@ language plpgsql security definer
 set search_path = ''
 as $$
 declare
-    growth record;
+    plan record;
+    usage record;
+    allowed bigint;
 begin
-    if private.plan_limit(new.resource) is null then
+    select p.max_users, p.max_contacts, p.max_storage_bytes into plan from public.client_plan p;
+    allowed := case new.resource
+        when 'users' then plan.max_users
+        when 'contacts' then plan.max_contacts
+        else plan.max_storage_bytes
+    end;
+    if allowed is null then
         -- Nothing to check. Now and then, when nobody else is at it, what others have committed is
         -- summed up; our own changes stay, for a check that is still to come.
         if new.id % 256 = 0 and current_setting('transaction_isolation') = 'read committed' then
@@ -256,24 +279,23 @@ begin
     -- The gate. Whoever was in it before has committed what the statements from here on see. In a
     -- stricter isolation level, where they would not see it, this one fails: the row has changed.
     perform from private.plan_usage_totals for update;
-    for growth in
-        select l.resource, l.amount, l.allowed, private.plan_usage_of(l.resource) as used
-        from (
-            select c.resource, sum(c.amount)::bigint as amount,
-                   private.plan_limit(c.resource) as allowed
-            from private.plan_usage_changes c
-            where c.transaction_id = pg_current_xact_id()
-            group by c.resource
-        ) l
-        where l.amount > 0 and l.allowed is not null
-    loop
-        if growth.used > growth.allowed then
-            perform private.refuse_growth(
-                growth.resource, growth.allowed, growth.used - growth.amount, growth.amount
-            );
-        end if;
-    end loop;
-    perform private.sum_up_plan_usage();
+    usage := private.sum_up_plan_usage();
+    if usage.my_users > 0 and usage.users > plan.max_users then
+        perform private.refuse_growth(
+            'users', plan.max_users, usage.users - usage.my_users, usage.my_users
+        );
+    end if;
+    if usage.my_contacts > 0 and usage.contacts > plan.max_contacts then
+        perform private.refuse_growth(
+            'contacts', plan.max_contacts, usage.contacts - usage.my_contacts, usage.my_contacts
+        );
+    end if;
+    if usage.my_storage_bytes > 0 and usage.storage_bytes > plan.max_storage_bytes then
+        perform private.refuse_growth(
+            'storage_bytes', plan.max_storage_bytes, usage.storage_bytes - usage.my_storage_bytes,
+            usage.my_storage_bytes
+        );
+    end if;
     return null;
 end
 $$;
@@ -284,7 +306,8 @@ comment on function private.count_towards_plan(text, bigint) is
 comment on function private.forget_room() is
     'Trigger, after a change of the plan: what follows in the same transaction is measured anew.';
 comment on function private.sum_up_plan_usage(xid8) is
-    'Add changes up into the totals. The caller holds the lock of plan_usage_totals.';
+    'Add changes up into the totals; answer these, and what of the changes this transaction made. The '
+    'caller holds the lock of plan_usage_totals.';
 comment on function private.settle_plan_usage() is
     'Trigger, at the commit: what a transaction added fits the plan, whoever else added something.';
 
@@ -402,7 +425,6 @@ comment on function private.require_feature() is
     'then the features of which one is enough.';
 
 revoke all on function
-    private.plan_limit(text),
     private.plan_includes(text[]),
     private.readable_bytes(bigint),
     private.refuse_growth(text, bigint, bigint, bigint),

@@ -114,6 +114,9 @@ create trigger profiles_keep_an_owner_on_delete
     after delete on public.profiles
     for each row when (old.role_key = 'owner' and old.is_active)
     execute function private.keep_an_owner();
+create trigger profiles_keep_an_owner_on_truncate
+    after truncate on public.profiles
+    for each statement execute function private.keep_an_owner();
 create trigger profiles_set_updated_at
     before update on public.profiles
     for each row execute function private.set_updated_at();

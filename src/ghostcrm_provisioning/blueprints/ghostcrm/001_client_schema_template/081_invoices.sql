@@ -122,8 +122,53 @@ $$;
 comment on function private.keep_issued_invoice() is
     'Trigger: an issued invoice is paid or voided, nothing else, by anybody.';
 
-revoke all on function private.keep_issued_invoice() from public, anon, authenticated;
+-- Sums are computed, never believed: whoever writes one, the service and the schema's owner included,
+-- writes what the items and allocations say.
+create or replace function private.keep_invoice_sums() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+    select coalesce(sum(item.subtotal_minor), 0), coalesce(sum(item.tax_minor), 0)
+    into new.subtotal_minor, new.tax_minor
+    from public.invoice_items item where item.invoice_id = new.id;
+    select coalesce(sum(a.amount_minor), 0) into new.paid_minor
+    from public.payment_allocations a where a.invoice_id = new.id;
+    return new;
+end
+$$;
 
+create or replace function private.keep_books() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+    if exists (select from public.invoices i where i.status <> 'draft')
+       or exists (select from public.payments)
+    then
+        raise exception 'invoices have been issued or payments recorded: % is not possible on %',
+            lower(tg_op), tg_table_name
+            using errcode = 'restrict_violation';
+    end if;
+    return null;
+end
+$$;
+
+comment on function private.keep_invoice_sums() is
+    'Trigger: an invoice''s sums are those of its items and allocations, whatever is written.';
+comment on function private.keep_books() is
+    'Trigger: TRUNCATE, which asks no row, does not empty the books.';
+
+revoke all on function
+    private.keep_issued_invoice(), private.keep_invoice_sums(), private.keep_books()
+    from public, anon, authenticated;
+
+create trigger invoices_keep_books
+    before truncate on public.invoices
+    for each statement execute function private.keep_books();
+create trigger invoices_keep_sums
+    before insert or update of subtotal_minor, tax_minor, paid_minor on public.invoices
+    for each row execute function private.keep_invoice_sums();
 create trigger invoices_keep_issued
     before update or delete on public.invoices
     for each row when (old.status <> 'draft')

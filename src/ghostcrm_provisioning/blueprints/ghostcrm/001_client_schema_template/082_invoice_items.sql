@@ -96,20 +96,40 @@ begin
 end
 $$;
 
+create or replace function private.total_drafts() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+    -- The other trigger computes the values.
+    update public.invoices i set subtotal_minor = 0 where i.subtotal_minor <> 0 or i.tax_minor <> 0;
+    return null;
+end
+$$;
+
+comment on function private.total_drafts() is
+    'Trigger, after TRUNCATE: no invoice, a draft then, has anything to sum up.';
 comment on function private.lock_draft_invoice() is
     'Trigger: only the items of a draft change, one transaction at a time.';
 comment on function private.total_invoice() is
     'Trigger: an invoice''s totals are the sums of its items.';
 
-revoke all on function private.lock_draft_invoice(), private.total_invoice()
+revoke all on function
+    private.lock_draft_invoice(), private.total_invoice(), private.total_drafts()
     from public, anon, authenticated;
 
+create trigger invoice_items_keep_books
+    before truncate on public.invoice_items
+    for each statement execute function private.keep_books();
 create trigger invoice_items_lock_draft
     before insert or update or delete on public.invoice_items
     for each row execute function private.lock_draft_invoice();
 create trigger invoice_items_total
     after insert or update or delete on public.invoice_items
     for each row execute function private.total_invoice();
+create trigger invoice_items_truncated
+    after truncate on public.invoice_items
+    for each statement execute function private.total_drafts();
 create trigger invoice_items_set_updated_at
     before update on public.invoice_items
     for each row execute function private.set_updated_at();

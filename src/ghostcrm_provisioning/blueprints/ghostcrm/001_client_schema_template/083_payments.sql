@@ -54,6 +54,29 @@ create index payments_contact_id_idx on public.payments (contact_id);
 create index payments_recorded_by_idx on public.payments (recorded_by);
 create index payments_paid_on_idx on public.payments (paid_on desc, id desc);
 
+-- As with invoices: computed, never believed.
+create or replace function private.keep_payment_sum() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+begin
+    select coalesce(sum(a.amount_minor), 0) into new.allocated_minor
+    from public.payment_allocations a where a.payment_id = new.id;
+    return new;
+end
+$$;
+
+comment on function private.keep_payment_sum() is
+    'Trigger: what of a payment is allocated is the sum of its allocations, whatever is written.';
+
+revoke all on function private.keep_payment_sum() from public, anon, authenticated;
+
+create trigger payments_keep_books
+    before truncate on public.payments
+    for each statement execute function private.keep_books();
+create trigger payments_keep_sum
+    before insert or update of allocated_minor on public.payments
+    for each row execute function private.keep_payment_sum();
 create trigger payments_set_updated_at
     before update on public.payments
     for each row execute function private.set_updated_at();

@@ -77,6 +77,9 @@ comment on function private.settle_allocation() is
 
 revoke all on function private.settle_allocation() from public, anon, authenticated;
 
+create trigger payment_allocations_keep_books
+    before truncate on public.payment_allocations
+    for each statement execute function private.keep_books();
 create trigger payment_allocations_settle
     after insert or delete on public.payment_allocations
     for each row execute function private.settle_allocation();
