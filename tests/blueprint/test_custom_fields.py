@@ -1,6 +1,6 @@
 """Fields that clients add: checked, found with an index, and changed without breaking records.
 
-How it is done stands in ``004_custom_fields.sql``, why in decision 0014.
+How it is done stands in ``004_custom_fields.sql``, why in decision 0018.
 """
 
 from __future__ import annotations

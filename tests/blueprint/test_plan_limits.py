@@ -643,7 +643,6 @@ def test_without_a_limit_nobody_takes_a_lock_and_changes_are_summed_up_now_and_t
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("server", ["wheel"], indirect=True)
 def test_counting_costs_at_most_15_percent_of_a_bulk_insert(
     server: Server, own_database: str
 ) -> None:

@@ -1,7 +1,7 @@
 -- Custom fields: the triggers that check values against their definitions
 -- (043_custom_field_definitions.sql) and keep them, typed, in contact_field_values,
 -- company_field_values and deal_field_values for filtering. Why it is done this way, with figures:
--- docs/decisions/0014-custom-fields.md.
+-- docs/decisions/0018-custom-fields.md.
 --
 -- What is checked, and when:
 --   * a new record: every value, that every key is defined, and that no required field is missing

@@ -1,6 +1,6 @@
 -- Fields that a client adds to its records. The values are in the records' custom_fields, by key, and
 -- checked by the triggers of 004_custom_fields.sql. Why it is done this way, with figures:
--- docs/decisions/0014-custom-fields.md.
+-- docs/decisions/0018-custom-fields.md.
 
 create table public.custom_field_definitions (
     id uuid not null default private.uuid_v7(),

@@ -97,6 +97,24 @@ from private.access_kinds;
 
 insert into public.custom_field_definitions (id, entity, key, title, type)
 values (md5('custom_field_definitions any')::uuid, 'contacts', 'access_matrix', 'Access matrix', 'text');
+-- One for each kind of record, with values, so that it cannot be deleted.
+insert into public.custom_field_definitions (id, entity, key, title, type)
+select md5('custom_field_definitions ' || entity)::uuid, entity, 'access_value', 'Access matrix', 'text'
+from unnest(array['contacts', 'companies', 'deals']) as entity;
+update public.contacts set custom_fields = '{"access_value": "x"}'
+where id in (select md5('contacts ' || kind)::uuid from private.access_kinds);
+update public.companies set custom_fields = '{"access_value": "x"}'
+where id in (select md5('companies ' || kind)::uuid from private.access_kinds);
+insert into pg_temp.access_rows
+select 'contact_field_values', kind, jsonb_build_object(
+    'contact_id', md5('contacts ' || kind)::uuid, 'ordinal', 1,
+    'custom_field_definition_id', md5('custom_field_definitions contacts')::uuid)
+from private.access_kinds where deleted_at is null
+union all
+select 'company_field_values', kind, jsonb_build_object(
+    'company_id', md5('companies ' || kind)::uuid, 'ordinal', 1,
+    'custom_field_definition_id', md5('custom_field_definitions companies')::uuid)
+from private.access_kinds where deleted_at is null;
 insert into public.products (id, name, unit_price_minor, currency)
 values (md5('products any')::uuid, 'Access matrix', 100, 'EUR');
 
@@ -106,9 +124,10 @@ insert into public.pipelines (id, name) values
 insert into public.pipeline_stages (id, pipeline_id, name, type, position, probability) values
     (md5('pipeline_stages any')::uuid, md5('pipelines any')::uuid, 'Begun', 'open', 1, 10),
     (md5('pipeline_stages used')::uuid, md5('pipelines used')::uuid, 'Begun', 'open', 1, 10);
-insert into public.deals (id, owner_id, team_id, pipeline_id, stage_id, name, deleted_at)
+insert into public.deals
+    (id, owner_id, team_id, pipeline_id, stage_id, name, custom_fields, deleted_at)
 select md5('deals ' || kind)::uuid, owner_id, team_id, md5('pipelines used')::uuid,
-       md5('pipeline_stages used')::uuid, 'Access matrix', deleted_at
+       md5('pipeline_stages used')::uuid, 'Access matrix', '{"access_value": "x"}', deleted_at
 from private.access_kinds;
 insert into public.deal_contacts (deal_id, contact_id)
 select md5('deals ' || kind)::uuid, md5('contacts mine')::uuid from private.access_kinds;
@@ -125,6 +144,11 @@ union all
 select 'deal_tags', kind, jsonb_build_object(
     'deal_id', md5('deals ' || kind)::uuid, 'tag_id', md5('tags any')::uuid)
 from private.access_kinds
+union all
+select 'deal_field_values', kind, jsonb_build_object(
+    'deal_id', md5('deals ' || kind)::uuid, 'ordinal', 1,
+    'custom_field_definition_id', md5('custom_field_definitions deals')::uuid)
+from private.access_kinds where deleted_at is null
 union all
 select 'deal_stage_history', k.kind, jsonb_build_object('id', h.id)
 from private.access_kinds k join public.deal_stage_history h on h.deal_id = md5('deals ' || k.kind)::uuid;

@@ -16,6 +16,9 @@ select public.delete_record('deals', %(id)s)
 -- name: delete_file
 select public.delete_record('files', %(id)s)
 
+-- name: merge_contact
+select public.merge_contacts(md5('contacts unassigned')::uuid, %(id)s)
+
 -- name: restore_contact
 select public.restore_record('contacts', %(id)s)
 
@@ -51,3 +54,9 @@ select from public.search_companies('Access matrix', 200) where id = %(id)s
 
 -- name: search_deal
 select from public.search_deals('Access matrix', 200) where id = %(id)s
+
+-- name: erase_custom_field
+select public.erase_custom_field(%(id)s)
+
+-- name: plan_usage
+select resource from public.plan_usage() where %(id)s::uuid is not null
