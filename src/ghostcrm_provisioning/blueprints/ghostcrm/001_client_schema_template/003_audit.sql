@@ -2,8 +2,8 @@
 -- `select private.keep_audit('public.contacts');`. Why it is done this way, with figures:
 -- docs/decisions/0017-audit-by-triggers.md.
 --
--- What is left out of the values: columns that repeat what stands elsewhere (generated copies, the owner
--- and team of a record on what hangs on it, times; a test asks for each of them). A secret setting's change is
+-- What is left out of the values: columns that repeat what stands elsewhere (generated copies for
+-- searching, the owner and team of a record on what hangs on it, times). A secret setting's change is
 -- recorded, its value is not.
 
 create or replace function private.unaudited_columns() returns text[]
