@@ -197,7 +197,7 @@ _OTHERS = (
     " set search_path = '' as $$ select 'owner' $$",
     "alter function private.my_id() owner to postgres",
     "alter table public.profiles disable trigger profiles_keep_an_owner_on_update",
-    "drop trigger contacts_audit on public.contacts",
+    "drop trigger contacts_set_updated_at on public.contacts",
     "create rule open as on update to public.tags do instead nothing",
     "alter default privileges for role ghostcrm_client_owner grant select on tables to anon",
     "alter schema public owner to postgres",
