@@ -98,8 +98,10 @@ async def create_admin_user(connection: Connection, admin: AdminUser, password_h
 
 async def reset_admin_password(connection: Connection, user_id: UUID, password_hash: str) -> bool:
     """Give the admin another, temporary password; False when there is no such user."""
-    keeps_profiles = await _keeps_profiles(connection)
     async with connection.transaction():
+        # Whoever is connected need not be let into the schema by itself.
+        await _become(connection, OWNER_ROLE)
+        keeps_profiles = await _keeps_profiles(connection)
         await _become(connection, AUTH_ROLE)
         parameters = {"user_id": user_id, "password_hash": password_hash}
         changed = await connection.execute(ADMIN_USER["set_password"], parameters)
