@@ -10,8 +10,13 @@ left join auth.identities i
     on i.user_id = wanted.id and i.provider = 'email' and i.provider_id = wanted.id::text
 
 -- name: keeps_profiles
--- A blueprint without the table public.profiles knows people only by auth.users.
-select to_regclass('public.profiles') is not null as holds
+-- A blueprint without the table public.profiles knows people only by auth.users. Asked of the catalog,
+-- which everybody may read: to_regclass is refused to whoever may not use the schema, as our caretaker
+-- before it becomes somebody.
+select exists (
+    select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'public' and c.relname = 'profiles' and c.relkind in ('r', 'p')
+) as holds
 
 -- name: observe_profile
 select role_key = 'owner' and is_active as is_owner from public.profiles where id = %(user_id)s
