@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test check format requirements clean
+.PHONY: help demo up down test test-servers check format requirements clean
 
 help: ## Show what each command does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,9 +33,11 @@ up: $(VENV)/.runtime ## Start everything in the foreground (embedded PostgreSQL 
 down: $(VENV)/.runtime ## Stop the embedded PostgreSQL; data stays in ./.ghostcrm
 	@$(BIN)/ghostcrm postgres stop
 
-test: check ## Run all checks and all tests
+test: check ## Run all checks and all tests, on the PostgreSQL that comes with us
 	@$(BIN)/python -m pytest -n auto -m "not alone"
 	@$(BIN)/python -m pytest -m alone
+
+test-servers: $(VENV)/.development ## Parts of the tests once more on PostgreSQL 15, 16 and 17
 	@scripts/test-other-servers
 
 check: $(VENV)/.development ## Format, lint, types and import layers

@@ -3,8 +3,8 @@ of its tests.
 
 It has our schema, the queue, the row that says who the installation is, and the home server's; its
 sealing keys are copied with it. So the installations of all these tests are one and the same to the
-server: they share the template database of a blueprint, whose name holds the installation's id, and
-only the first test that needs it waits until it is built and proven. Tests of another process have
+server: they share the template database of a blueprint, whose name holds the installation's id. That of
+the shipped blueprint is built here. Tests of another process have
 another installation: two control databases cannot take turns at building one template, since an
 advisory lock holds in one database only.
 """
@@ -46,9 +46,10 @@ def create_database(
 
 
 def open_for_the_first_time(url: str, home: Path) -> None:
-    """Open the installation of that control database and home, in a process of its own."""
+    """Open the installation of that control database and home, in a process of its own, and build the
+    template of the shipped blueprint."""
     subprocess.run(
-        [sys.executable, "-m", "tests.integration.another_process", "open"],
+        [sys.executable, "-m", "tests.integration.another_process", "prepare"],
         cwd=_ROOT,
         env={**os.environ, "GHOSTCRM_HOME": str(home), "GHOSTCRM_DATABASE_URL": url},
         input=b"go\n",

@@ -16,9 +16,11 @@ from uuid import UUID, uuid4
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
+from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.clients.run import HeldRun
 from ghostcrm_provisioning.control_database.database import connection_options, upgrade
 from ghostcrm_provisioning.errors import GhostcrmError
+from ghostcrm_provisioning.provisioning.work import template_of
 from ghostcrm_provisioning.queue.provisioning_queue import QUEUE_VERSION, install_queue
 from ghostcrm_provisioning.registration_form import checked_form
 from ghostcrm_provisioning.settings import read_settings
@@ -67,6 +69,16 @@ async def _open() -> Any:
         return {"installation": str(installation.id)}
 
 
+async def _prepare() -> Any:
+    """Opens the installation for the first time, and builds the template of the shipped blueprint: with
+    its proof it takes seconds, which no test's patience need be long enough for."""
+    await _go()
+    async with open_installation(read_settings()) as installation:
+        provider = await installation.providers.home()
+        template = template_of(read_blueprint("ghostcrm"))
+        return {"template": await provider.prepare_template(installation.id, template)}
+
+
 async def _upgrade() -> Any:
     settings = read_settings()
     assert settings.database_url is not None
@@ -84,6 +96,7 @@ _WHAT: dict[str, Callable[..., Awaitable[Any]]] = {
     "register": _register,
     "hold": _hold,
     "open": _open,
+    "prepare": _prepare,
     "upgrade": _upgrade,
 }
 
