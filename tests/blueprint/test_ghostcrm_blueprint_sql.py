@@ -153,14 +153,37 @@ def test_every_granted_operation_has_a_policy_and_the_other_way_round(catalog: C
     assert differing == []
 
 
-def test_every_function_has_an_empty_search_path(catalog: Catalog) -> None:
+def test_every_function_looks_into_the_callers_temporary_schema_last(catalog: Catalog) -> None:
+    """Unless it is named, that schema comes first, for types and tables, whatever the path: a caller
+    who makes a domain called text there would be asked by every function that runs as the owner."""
     assert (
         catalog("""
         select proname from pg_proc
         where pronamespace in ('public'::regnamespace, 'private'::regnamespace)
-          and not coalesce('search_path=""' = any (proconfig), false)""")
+          and not coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)""")
         == []
     )
+
+
+def test_no_function_takes_its_types_from_the_callers_temporary_schema(
+    server: Server, own_database: str
+) -> None:
+    """A check of a domain is run by whoever converts to it: here it would be the schema's owner."""
+    with server.connect(own_database) as connection, connection.transaction():
+        for name in ("text", "uuid", "jsonb", "timestamptz"):
+            connection.execute(
+                sql.SQL("create domain pg_temp.{0} as pg_catalog.{0} check (false)").format(
+                    sql.Identifier(name)
+                )
+            )
+        people = Crm(connection)
+        with people.acting_as("sales"):
+            connection.execute(
+                "insert into public.contacts (owner_id, last_name) values (auth.uid(), 'Berg')"
+            )
+            found = connection.execute("select last_name from public.search_contacts('berg')")
+            assert found.fetchall() == [("Berg",)]
+        raise psycopg.Rollback
 
 
 def test_no_function_in_the_exposed_schema_has_the_rights_of_its_owner(catalog: Catalog) -> None:

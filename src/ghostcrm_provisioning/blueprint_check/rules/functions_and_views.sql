@@ -1,7 +1,7 @@
 -- rule: function_search_path
 -- severity: warning
 -- meaning: A function looks names up along the caller's search_path: a caller can put other things in its way.
--- fix: Add: set search_path = '', and name everything with its schema.
+-- fix: Add: set search_path = pg_catalog, pg_temp, and name everything else with its schema.
 select 'pg_proc' as catalog, f.oid as id, f.oid::regprocedure::text as object,
        format('function %%s has no fixed search_path%%s', f.oid::regprocedure,
               case when f.prosecdef then ', and runs with its owner''s rights' else '' end) as sentence,

@@ -6,7 +6,7 @@
 
 create or replace function private.uuid_v7() returns uuid
 language sql volatile parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     -- 48 bits of milliseconds since 1970, the version, and 74 random bits taken from a version 4.
     select (
@@ -33,7 +33,7 @@ grant execute on function private.uuid_v7() to authenticated, service_role;
 
 create or replace function private.my_id() returns uuid
 language plpgsql stable security definer
-set search_path = '' set enable_seqscan = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 declare
     caller constant uuid := auth.uid();
@@ -46,7 +46,7 @@ $$;
 
 create or replace function private.my_role() returns text
 language plpgsql stable security definer
-set search_path = '' set enable_seqscan = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 declare
     caller constant uuid := auth.uid();
@@ -59,7 +59,7 @@ $$;
 
 create or replace function private.my_owner_keys() returns uuid[]
 language plpgsql stable security definer
-set search_path = '' set enable_seqscan = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 declare
     caller constant uuid := auth.uid();
@@ -76,7 +76,7 @@ $$;
 
 create or replace function private.my_teams() returns uuid[]
 language plpgsql stable security definer
-set search_path = '' set enable_seqscan = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 declare
     caller constant uuid := auth.uid();
@@ -91,7 +91,7 @@ $$;
 
 create or replace function private.my_keys() returns uuid[]
 language plpgsql stable security definer
-set search_path = '' set enable_seqscan = off
+set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 declare
     caller constant uuid := auth.uid();
@@ -110,7 +110,7 @@ $$;
 
 create or replace function private.my_team_ids() returns setof uuid
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query select unnest(private.my_teams());
@@ -121,7 +121,7 @@ $$;
 -- the two tables, which would ask each other without end.
 create or replace function private.my_invitation_ids() returns setof uuid
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
@@ -161,7 +161,7 @@ grant execute on function
 
 create or replace function private.set_updated_at() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     new.updated_at := now();
@@ -174,7 +174,7 @@ comment on function private.set_updated_at() is
 
 create or replace function private.forbid_change() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     raise exception '%.% only grows: % is not possible', tg_table_schema, tg_table_name, lower(tg_op)

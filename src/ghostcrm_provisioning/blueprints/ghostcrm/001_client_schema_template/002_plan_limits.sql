@@ -54,7 +54,7 @@ revoke all on table private.plan_usage_totals, private.plan_usage_changes
 
 create or replace function private.plan_includes(any_of text[]) returns boolean
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return coalesce((select p.features && any_of from public.client_plan p), true);
@@ -71,7 +71,7 @@ comment on function private.plan_includes(text[]) is
 
 create or replace function private.readable_bytes(bytes bigint) returns text
 language sql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select case
         when bytes >= 1073741824 then trim_scale(round(bytes / 1073741824.0, 1)) || ' GB'
@@ -85,7 +85,7 @@ create or replace function private.refuse_growth(
     resource text, allowed bigint, used bigint, requested bigint
 ) returns void
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     plan text := (select p.title from public.client_plan p);
@@ -125,7 +125,7 @@ comment on function private.refuse_growth(text, bigint, bigint, bigint) is
 
 create or replace function private.plan_usage_of(resource text) returns bigint
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return (
@@ -146,7 +146,7 @@ $$;
 
 create or replace function private.count_towards_plan(resource text, amount bigint) returns void
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     -- How much more there was room for when this transaction last added it all up: a transaction of
@@ -200,7 +200,7 @@ $$;
 
 create or replace function private.forget_room() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform set_config('ghostcrm.room_for_' || r.resource, '', true)
@@ -215,7 +215,7 @@ create or replace function private.sum_up_plan_usage(
     out my_users bigint, out my_contacts bigint, out my_storage_bytes bigint
 )
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     with gone as (
@@ -246,7 +246,7 @@ $$;
 
 create or replace function private.settle_plan_usage() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     plan record;
@@ -323,7 +323,7 @@ create constraint trigger plan_usage_changes_settle
 
 create or replace function private.count_profiles() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     amount bigint := 0;
@@ -341,7 +341,7 @@ $$;
 
 create or replace function private.count_contacts() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     amount bigint := 0;
@@ -359,7 +359,7 @@ $$;
 
 create or replace function private.count_files() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     bytes bigint := 0;
@@ -378,7 +378,7 @@ $$;
 
 create or replace function private.count_truncated() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
@@ -404,7 +404,7 @@ comment on function private.count_truncated() is
 
 create or replace function private.require_feature() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not private.plan_includes(tg_argv[1:]) then

@@ -8,7 +8,7 @@
 
 create or replace function private.unaudited_columns() returns text[]
 language sql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select '{
         updated_at, last_activity_at, search_text, record_owner_key, record_team_id,
@@ -18,7 +18,7 @@ $$;
 
 create or replace function private.acting_role() returns text
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select coalesce(auth.role(), nullif(current_setting('role'), 'none'), session_user::text)
 $$;
@@ -30,7 +30,7 @@ comment on function private.acting_role() is
 
 create or replace function private.record_rows() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     -- The column that identifies the row.
@@ -78,7 +78,7 @@ $$;
 
 create or replace function private.record_update() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     key_column constant text := tg_argv[0];
@@ -127,7 +127,7 @@ comment on function private.record_update() is
 create or replace function private.keep_audit(audited regclass, key_column text default 'id')
 returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     name constant name := (select c.relname from pg_catalog.pg_class c where c.oid = audited);

@@ -13,7 +13,7 @@ create or replace function private.custom_field_problem(
     type text, options jsonb, minimum numeric, maximum numeric, pattern text, value jsonb
 ) returns text
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     kind constant text := jsonb_typeof(value);
@@ -88,7 +88,7 @@ create or replace function private.refuse_custom_field(
     entity text, key text, problem text, record_id uuid
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     raise exception 'custom field "%" of % %', key, entity, problem
@@ -111,7 +111,7 @@ comment on function private.refuse_custom_field(text, text, text, uuid) is
 -- $3 on. One statement for a record and for ten thousand.
 create or replace function private.write_field_values_sql(entity text, source text) returns text
 language sql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select format(
         $statement$
@@ -155,7 +155,7 @@ create or replace function private.write_field_values(
     entity text, source text, definition_id uuid, record_id uuid, fields jsonb
 ) returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     violated text;
@@ -174,7 +174,7 @@ $$;
 create or replace function private.refuse_duplicate(entity text, violated text, detail text)
 returns void
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     key text := (
@@ -200,7 +200,7 @@ comment on function private.write_field_values(text, text, uuid, uuid, jsonb) is
 
 create or replace function private.check_new_custom_fields() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     wrong record;
@@ -251,7 +251,7 @@ $$;
 
 create or replace function private.check_changed_custom_fields() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     wrong record;
@@ -313,7 +313,7 @@ comment on function private.check_changed_custom_fields() is
 
 create or replace function private.custom_field_is_used(entity text, key text) returns boolean
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return case entity
@@ -329,7 +329,7 @@ $$;
 
 create or replace function private.keep_used_custom_field() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if (tg_op = 'DELETE' or (new.entity, new.key, new.type) <> (old.entity, old.key, old.type))
@@ -350,7 +350,7 @@ $$;
 
 create or replace function private.rewrite_field_values() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     delete from public.contact_field_values v where v.custom_field_definition_id = new.id;
@@ -365,7 +365,7 @@ $$;
 
 create or replace function private.erase_custom_field(definition_id uuid) returns void
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     field record;

@@ -53,7 +53,7 @@ create index profiles_access_idx on public.profiles (id) include (role_key) wher
 -- deactivated_at is nobody's to write: it follows is_active.
 create or replace function private.set_deactivated_at() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     new.deactivated_at := case when not new.is_active then coalesce(new.deactivated_at, now()) end;
@@ -67,7 +67,7 @@ $$;
 -- see that, locking the rows it does see fails instead.
 create or replace function private.lock_ownership() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform pg_advisory_xact_lock(hashtextextended('public.profiles: an owner remains', 0));
@@ -77,7 +77,7 @@ $$;
 
 create or replace function private.keep_an_owner() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform 1 from public.profiles p where p.role_key = 'owner' and p.is_active for key share;

@@ -118,7 +118,7 @@ create policy custom_field_definitions_delete on public.custom_field_definitions
 
 create function public.erase_custom_field(definition_id uuid) returns void
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select private.erase_custom_field(definition_id)
 $$;

@@ -81,7 +81,7 @@ create index deals_board_idx on public.deals (pipeline_id, stage_id, position, i
 
 create or replace function private.follow_stage() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     stage record;

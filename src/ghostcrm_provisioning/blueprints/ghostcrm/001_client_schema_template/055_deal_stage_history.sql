@@ -37,7 +37,7 @@ create index deal_stage_history_changed_by_idx on public.deal_stage_history (cha
 
 create or replace function private.record_stage_change() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     insert into public.deal_stage_history
@@ -70,7 +70,7 @@ create trigger deals_record_stage_change
 -- History goes with its deal and not before it; a stage or profile that goes takes its key along.
 create or replace function private.keep_stage_history() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     keys constant text[] := '{from_stage_id,to_stage_id,changed_by}';

@@ -80,7 +80,7 @@ create index activities_to_do_idx on public.activities (owner_id, due_at)
 -- between, and the hand-over that waits finds the entry.
 create or replace function private.follow_record() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     nobody constant uuid := '00000000-0000-0000-0000-000000000000';
@@ -109,7 +109,7 @@ $$;
 
 create or replace function private.tell_activities() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     owner_key constant uuid := case when new.deleted_at is null then
@@ -141,7 +141,7 @@ revoke all on function private.follow_record(), private.tell_activities()
 
 create or replace function private.note_last_activity() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     update public.contacts c

@@ -93,7 +93,7 @@ create index invoices_open_idx on public.invoices (due_on) where status in ('sen
 
 create or replace function private.keep_issued_invoice() returns trigger
 language plpgsql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if tg_op = 'DELETE' then
@@ -126,7 +126,7 @@ comment on function private.keep_issued_invoice() is
 -- writes what the items and allocations say.
 create or replace function private.keep_invoice_sums() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     select coalesce(sum(item.subtotal_minor), 0), coalesce(sum(item.tax_minor), 0)
@@ -140,7 +140,7 @@ $$;
 
 create or replace function private.keep_books() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if exists (select from public.invoices i where i.status <> 'draft')

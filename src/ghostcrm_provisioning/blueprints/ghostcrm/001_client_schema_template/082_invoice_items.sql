@@ -47,7 +47,7 @@ create index invoice_items_product_id_idx on public.invoice_items (product_id);
 -- of a line, or two changes, at the same moment come one after the other.
 create or replace function private.lock_draft_invoice() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     -- A product that is deleted takes its link, not the line; generated columns have no value yet.
@@ -75,7 +75,7 @@ $$;
 
 create or replace function private.total_invoice() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     update public.invoices i
@@ -98,7 +98,7 @@ $$;
 
 create or replace function private.total_drafts() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- The other trigger computes the values.

@@ -57,7 +57,7 @@ create index payments_paid_on_idx on public.payments (paid_on desc, id desc);
 -- As with invoices: computed, never believed.
 create or replace function private.keep_payment_sum() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     select coalesce(sum(a.amount_minor), 0) into new.allocated_minor

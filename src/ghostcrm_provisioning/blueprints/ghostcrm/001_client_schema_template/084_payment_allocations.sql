@@ -26,7 +26,7 @@ create index payment_allocations_invoice_idx on public.payment_allocations (invo
 
 create or replace function private.settle_allocation() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     allocation public.payment_allocations := case when tg_op = 'DELETE' then old else new end;

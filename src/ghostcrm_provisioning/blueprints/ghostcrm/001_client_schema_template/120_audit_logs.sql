@@ -47,7 +47,7 @@ create index audit_logs_at_idx on public.audit_logs using brin (at);
 
 create or replace function private.keep_recent_audit() returns trigger
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     shortest constant interval := '90 days';
@@ -73,7 +73,7 @@ $$;
 
 create or replace function private.purge_audit_logs(older_than interval) returns bigint
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     entries bigint;

@@ -6,7 +6,7 @@
 create or replace function private.may_manage(record_owner_id uuid, record_team_id uuid)
 returns boolean
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select case private.my_role()
         when 'owner' then true
@@ -26,7 +26,7 @@ comment on function private.may_manage(uuid, uuid) is
 create or replace function private.set_deleted_at(entity text, record_id uuid, is_deleted boolean)
 returns void
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     new_value timestamptz := case when is_deleted then now() end;
@@ -69,7 +69,7 @@ create or replace function private.assign_record(
     entity text, record_id uuid, new_owner_id uuid, new_team_id uuid
 ) returns void
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     record_owner_id uuid;
@@ -135,14 +135,14 @@ grant execute on function
 
 create function public.delete_record(entity text, record_id uuid) returns void
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select private.set_deleted_at(entity, record_id, true)
 $$;
 
 create function public.restore_record(entity text, record_id uuid) returns void
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select private.set_deleted_at(entity, record_id, false)
 $$;
@@ -151,7 +151,7 @@ create function public.assign_record(
     entity text, record_id uuid, new_owner_id uuid, new_team_id uuid default null
 ) returns void
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select private.assign_record(entity, record_id, new_owner_id, new_team_id)
 $$;

@@ -4,7 +4,7 @@
 create or replace function private.check_may_change_profile(profile_id uuid, new_role_key text)
 returns void
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     my_role text := private.my_role();
@@ -23,7 +23,7 @@ $$;
 
 create or replace function private.set_profile_role(profile_id uuid, new_role_key text) returns void
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform private.check_may_change_profile(profile_id, new_role_key);
@@ -34,7 +34,7 @@ $$;
 
 create or replace function private.set_profile_active(profile_id uuid, is_active boolean) returns void
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform private.check_may_change_profile(profile_id, null);
@@ -55,14 +55,14 @@ grant execute on function
 
 create function public.set_profile_role(profile_id uuid, new_role_key text) returns void
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select private.set_profile_role(profile_id, new_role_key)
 $$;
 
 create function public.set_profile_active(profile_id uuid, is_active boolean) returns void
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select private.set_profile_active(profile_id, is_active)
 $$;

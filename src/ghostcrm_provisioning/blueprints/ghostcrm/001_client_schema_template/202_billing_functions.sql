@@ -2,7 +2,7 @@
 
 create or replace function private.check_may_bill() returns void
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if coalesce(private.my_role() not in ('owner', 'admin'), true) then
@@ -14,7 +14,7 @@ $$;
 
 create or replace function private.issue_invoice(invoice_id uuid) returns text
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     draft public.invoices;
@@ -58,7 +58,7 @@ $$;
 
 create or replace function private.void_invoice(invoice_id uuid) returns void
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     invoice public.invoices;
@@ -85,7 +85,7 @@ $$;
 
 create or replace function private.reverse_payment(payment_id uuid) returns void
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform private.check_may_bill();
@@ -114,21 +114,21 @@ grant execute on function
 
 create function public.issue_invoice(invoice_id uuid) returns text
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select private.issue_invoice(invoice_id)
 $$;
 
 create function public.void_invoice(invoice_id uuid) returns void
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select private.void_invoice(invoice_id)
 $$;
 
 create function public.reverse_payment(payment_id uuid) returns void
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select private.reverse_payment(payment_id)
 $$;

@@ -13,7 +13,7 @@
 
 create or replace function private.like_anywhere(term text) returns text
 language sql immutable parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select '%' || replace(replace(replace(term, '\', '\\'), '%', '\%'), '_', '\_') || '%'
 $$;
@@ -24,7 +24,7 @@ comment on function private.like_anywhere(text) is
 create or replace function private.search_contacts(term text, page_size integer)
 returns setof public.contacts
 language plpgsql stable security definer rows 50
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -92,7 +92,7 @@ $$;
 create or replace function private.search_companies(term text, page_size integer)
 returns setof public.companies
 language plpgsql stable security definer rows 50
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -143,7 +143,7 @@ $$;
 create or replace function private.search_deals(term text, page_size integer)
 returns setof public.deals
 language plpgsql stable security definer rows 50
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -219,7 +219,7 @@ grant execute on function
 create function public.search_contacts(term text, page_size integer default 50)
 returns setof public.contacts
 language plpgsql stable rows 50
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query select * from private.search_contacts(term, page_size);
@@ -229,7 +229,7 @@ $$;
 create function public.search_companies(term text, page_size integer default 50)
 returns setof public.companies
 language plpgsql stable rows 50
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query select * from private.search_companies(term, page_size);
@@ -239,7 +239,7 @@ $$;
 create function public.search_deals(term text, page_size integer default 50)
 returns setof public.deals
 language plpgsql stable rows 50
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query select * from private.search_deals(term, page_size);

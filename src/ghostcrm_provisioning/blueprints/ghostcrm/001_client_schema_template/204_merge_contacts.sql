@@ -4,7 +4,7 @@
 
 create or replace function private.merge_contacts(surviving uuid, duplicate uuid) returns void
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     kept public.contacts;
@@ -135,7 +135,7 @@ grant execute on function private.merge_contacts(uuid, uuid) to authenticated;
 
 create function public.merge_contacts(surviving uuid, duplicate uuid) returns void
 language sql
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select private.merge_contacts(surviving, duplicate)
 $$;

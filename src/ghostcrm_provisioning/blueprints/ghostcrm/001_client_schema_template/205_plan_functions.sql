@@ -6,7 +6,7 @@ create or replace function private.plan_usage(
     max_users integer, max_contacts integer, max_storage_bytes bigint, features text[]
 ) returns table (resource text, used bigint, allowed bigint)
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
@@ -28,7 +28,7 @@ $$;
 create or replace function private.plan_usage()
 returns table (resource text, used bigint, allowed bigint)
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
@@ -44,7 +44,7 @@ $$;
 create or replace function private.my_plan_usage()
 returns table (resource text, used bigint, allowed bigint)
 language plpgsql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if private.my_role() is not null then
@@ -58,7 +58,7 @@ $$;
 create or replace function private.recount_plan_usage()
 returns table (resource text, counted bigint, actual bigint, drift bigint)
 language plpgsql security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- Two at once would each correct the same drift.
@@ -118,7 +118,7 @@ grant execute on function private.plan_usage(), private.recount_plan_usage() to 
 create function public.plan_usage()
 returns table (resource text, used bigint, allowed bigint)
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
     select u.resource, u.used, u.allowed from private.my_plan_usage() u
 $$;
