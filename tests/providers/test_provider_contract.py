@@ -210,6 +210,7 @@ async def test_looking_changes_nothing(world: OnPostgres, provider: Provider) ->
         "grant connect on database {database} to {stranger}",
         "grant create on database {database} to public",
         "grant temporary on database {database} to {stranger}",
+        "grant temporary on database {database} to {app}",
         "revoke connect on database {database} from {app}",
         "alter role {app} connection limit 8",
         "alter role {app} nologin",

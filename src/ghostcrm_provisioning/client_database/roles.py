@@ -84,6 +84,9 @@ class LoginRole:
     acts_as: str | None = None
     inherits: bool = True
     creates: bool = False
+    # The caller's temporary schema is searched first, for types and tables, by every function whose
+    # search_path does not name it; so who is bound by policies has none.
+    temporary: bool = False
     search_path: tuple[str, ...] = _SEARCH_PATH
     settings: tuple[tuple[str, str], ...] = ()
 
@@ -124,6 +127,7 @@ LOGIN_ROLES = (
         5,
         acts_as=OWNER_ROLE,
         creates=True,
+        temporary=True,
     ),
     LoginRole(
         API,
@@ -139,6 +143,7 @@ LOGIN_ROLES = (
         "our own work in a database that was handed over",
         5,
         inherits=False,
+        temporary=True,
         search_path=("pg_catalog",),
         settings=(("statement_timeout", "60s"), ("lock_timeout", "30s")),
     ),

@@ -52,7 +52,8 @@ POSTGRES = NamedSql(__package__, "postgres.sql")
 
 _STATEMENT_TIMEOUT = "60s"
 _LOCK_TIMEOUT = "30s"
-_PRIVILEGES = ("CONNECT", "TEMPORARY")  # of each login on its database, and nobody else's
+_CONNECT = "CONNECT"  # of each login on its database, and nobody else's
+_TEMPORARY = "TEMPORARY"  # of those that may make temporary things there
 _CREATE = "CREATE"  # of the one that makes schemas there
 _LARGEST_POOL = 16
 _POOL_TIMEOUT_SECONDS = 60.0
@@ -160,7 +161,11 @@ class PostgresProvider:
             async with self._changing_logins(request.name) as connection:
                 await self._find_ours(connection, request)
                 await postgres_doors.admit(
-                    connection, request.name, role, _let_log_in(sql.Identifier(role), verifier)
+                    connection,
+                    request.name,
+                    role,
+                    _let_log_in(sql.Identifier(role), verifier),
+                    temporary=login.temporary,
                 )
 
     async def reopen(self, request: DatabaseRequest) -> None:
@@ -358,7 +363,8 @@ class PostgresProvider:
         if not self._is_finished(row, request):
             return Observation(False, "the database is being made")
         wanted = {login_name(request.name, login.key): login for login in request.logins}
-        privileges = {f"{name} {privilege}" for name in wanted for privilege in _PRIVILEGES}
+        privileges = {f"{name} {_CONNECT}" for name in wanted}
+        privileges |= {f"{name} {_TEMPORARY}" for name, login in wanted.items() if login.temporary}
         privileges |= {f"{name} {_CREATE}" for name in _creators(request.name, request.logins)}
         if (seen_privileges := set(row["privileges"])) != privileges:
             differing = sorted(seen_privileges ^ privileges)
@@ -506,8 +512,9 @@ class PostgresProvider:
         """Who may connect, and who may create. Made anew for every copy: privileges on a database
         are not copied with it."""
         granted = {
-            "connect, temporary": [login_name(database, login.key) for login in logins],
-            "create": _creators(database, logins),
+            _CONNECT: [login_name(database, login.key) for login in logins],
+            _TEMPORARY: [login_name(database, login.key) for login in logins if login.temporary],
+            _CREATE: _creators(database, logins),
         }
         for privileges, names in granted.items():
             if names:

@@ -73,13 +73,16 @@ async def take_away(connection: Connection, name: str) -> None:
             )
 
 
-async def admit(connection: Connection, name: str, role: str, let_log_in: sql.Composed) -> None:
+async def admit(
+    connection: Connection, name: str, role: str, let_log_in: sql.Composed, *, temporary: bool
+) -> None:
     """Let one role in; ``let_log_in`` gives it its password, in the same transaction."""
+    privileges = sql.SQL("connect, temporary" if temporary else "connect")
     async with connection.transaction():
         await connection.execute(let_log_in)
         await connection.execute(
-            sql.SQL("grant connect, temporary on database {} to {}").format(
-                sql.Identifier(name), sql.Identifier(role)
+            sql.SQL("grant {} on database {} to {}").format(
+                privileges, sql.Identifier(name), sql.Identifier(role)
             )
         )
 

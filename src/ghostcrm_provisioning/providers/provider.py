@@ -47,6 +47,8 @@ class Login:
         inherits: it has the rights of its groups by itself; otherwise only after a SET ROLE.
         creates: in this database, that role (or the login itself) may make schemas and install the
             extensions that PostgreSQL calls trusted.
+        temporary: it may make temporary tables, types and functions. A login that is to be held back
+            by policies may not: functions that run with their owner's rights meet what it made.
         search_path: where its sessions look for names; the server's own choice when empty. With
             ``settings``, it is what a session begins with: a group's settings are not inherited.
     """
@@ -58,6 +60,7 @@ class Login:
     connection_limit: int = -1
     inherits: bool = True
     creates: bool = False
+    temporary: bool = False
     search_path: tuple[str, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
 

@@ -137,6 +137,7 @@ def login_of(
         inherits=role.inherits,
         acts_as=role.acts_as,
         creates=role.creates,
+        temporary=role.temporary,
         connection_limit=role.connection_limit if connection_limit is None else connection_limit,
         search_path=role.search_path,
         settings=role.settings,
