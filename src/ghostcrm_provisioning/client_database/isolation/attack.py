@@ -166,11 +166,14 @@ async def prepared(
     async with connection.transaction(force_rollback=True):
         await connection.execute("set local lock_timeout = '5s'")
         listed = await _fetch(connection, "columns")
-        views = [str(row["name"]) for row in await _fetch(connection, "views")]
+        others = [
+            (str(row["schema_name"]), str(row["name"]))
+            for row in await _fetch(connection, "other_relations")
+        ]
         rows = await _make_rows(connection, access) if access is not None else {}
         # As the owner, who sees every row.
         tables = [table async for table in _tables(connection, listed, rows)]
-        yield Attacker(connection, access, tables, views, blindly=blindly)
+        yield Attacker(connection, access, tables, others, blindly=blindly)
 
 
 async def find_unlisted(connection: Connection, access: AccessMatrix) -> list[Finding]:
@@ -233,32 +236,31 @@ class Attacker:
         connection: Connection,
         access: AccessMatrix | None,
         tables: Sequence[_Table],
-        views: Sequence[str],
+        others: Sequence[tuple[str, str]],
         *,
         blindly: bool,
     ) -> None:
         self._connection = connection
         self._access = access
         self._tables = tables
-        self._views = views
+        self._others = others
         self._blindly = blindly
         self._statements: dict[tuple[str, str], sql.Composed] = {}
 
     async def attack_as(self, caller: Caller, outcome: Outcome, only: Sequence[str] | None) -> None:
-        await self._become(caller)
+        await self._become(caller, outcome)
         for table in self._tables:
             if only is not None and table.name not in only:
                 continue
             grid = self._access.tables.get(table.name) if self._access else None
             await self._attack_table(table, caller, grid, outcome)
         if only is None:
-            for view in self._views:
-                if caller.matrix_role is None:
-                    await self._knock(sql.Identifier("public", view), view, caller, outcome)
+            for place in self._others if caller.matrix_role is None else ():
+                await self._knock(sql.Identifier(*place), ".".join(place), caller, outcome)
             for call in self._access.calls.values() if self._access else ():
                 await self._attack_call(call, caller, outcome)
 
-    async def _become(self, caller: Caller) -> None:
+    async def _become(self, caller: Caller, outcome: Outcome) -> None:
         if caller.matrix_role is not None and self._access is not None:
             await _become_owner(self._connection)
             await self._connection.execute(self._access.become_role, {"role": caller.matrix_role})
@@ -269,6 +271,13 @@ class Attacker:
         row = await (await self._connection.execute(ATTACK["is_bound"])).fetchone()
         if row is None or not row["holds"]:
             raise InvalidBlueprint(f"Row level security does not bind {caller.database_role}.")
+        asking = await (await self._connection.execute(ATTACK["who_is_asking"])).fetchone()
+        claimed = {"id": caller.claims.get("sub"), "role": caller.claims.get("role")}
+        if asking != claimed:
+            sentence = (
+                f"auth.uid() and auth.role() do not say what the token of {caller.title} says."
+            )
+            outcome.add("identity_differs", sentence, "auth.uid()", caller.title)
         await self._connection.execute(ATTACK["begin_attempt"])
 
     # --- tables -----------------------------------------------------------------------------------

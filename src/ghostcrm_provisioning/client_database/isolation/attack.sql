@@ -11,10 +11,24 @@ left join pg_constraint k on k.conrelid = c.oid and k.contype = 'p'
 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
 order by c.relname, a.attnum
 
--- name: views
-select c.relname as name from pg_class c
-where c.relnamespace = 'public'::regnamespace and c.relkind in ('v', 'm', 'f')
-order by c.relname
+-- name: other_relations
+-- Whatever else strangers might read: views of public, and all that stands in other schemas which they
+-- may use.
+select n.nspname as schema_name, c.relname as name
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'ghostcrm_provisioning')
+  and c.relkind in ('r', 'p', 'v', 'm', 'f')
+  and (n.nspname <> 'public' or c.relkind not in ('r', 'p'))
+  and exists (
+      select from (values ('anon'), ('authenticated')) as who (name)
+      where has_schema_privilege(who.name, n.oid, 'usage')
+        and (has_table_privilege(who.name, c.oid, 'select')
+             or has_any_column_privilege(who.name, c.oid, 'select'))
+  )
+order by 1, 2
+
+-- name: who_is_asking
+select auth.uid()::text as id, auth.role() as role
 
 -- name: functions_for_users
 -- Functions of public that signed-in users may execute, but for those of extensions.

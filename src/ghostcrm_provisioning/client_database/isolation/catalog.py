@@ -18,16 +18,20 @@ CATALOG = NamedSql(__package__, "catalog.sql")
 
 Connection = AsyncConnection[DictRow]
 
+_CALLERS = ("everyone may EXECUTE", "anon may EXECUTE", "authenticated may EXECUTE")
+
 # What it is, what it is about, and what is so: ("grant on relation", "public.deals", "anon may SELECT").
 Fact = tuple[str, str, str]
 
-# A whole new one of these may be a client's own: the rules and the attack judge it.
+# A whole new one of these may be a client's own: the rules and the attack judge it. (But for a function
+# with its owner's rights.)
 _CAN_BE_NEW = frozenset({"schema", "relation", "function"})
 # The thing that a fact of this kind is about is the thing of that kind which its subject begins with.
 _BELONGS_TO = {
     "policy": "relation",
     "trigger": "relation",
     "rule": "relation",
+    "inheritance": "relation",
     "grant on relation": "relation",
     "grant on function": "function",
     "grant on schema": "schema",
@@ -103,7 +107,25 @@ def compare(proven: frozenset[Fact], seen: frozenset[Fact]) -> list[Finding]:
         joint = f"The {kind} {subject} was added" if not kind.startswith("grant") else ""
         sentence = f"{joint or f'Added {kind} {subject}'}: {_short(fact)}."
         findings.append(Finding(f"{_code(kind)}_added", sentence, subject=subject))
-    return findings
+    return findings + _new_definers(seen, there)
+
+
+def _new_definers(seen: frozenset[Fact], there: set[tuple[str, str]]) -> list[Finding]:
+    """New functions that lend their owner's rights to users: no policy is asked inside them, and what
+    they let out, no attack can know."""
+    return [
+        Finding(
+            "definer_added",
+            f"The function {subject} was added; signed-in users may execute it, and it runs with its "
+            "owner's rights.",
+            subject=subject,
+        )
+        for kind, subject, fact in sorted(seen)
+        if kind == "function"
+        and (kind, subject) not in there
+        and "; definer; " in fact
+        and any(("grant on function", subject, caller) in seen for caller in _CALLERS)
+    ]
 
 
 def _is_of_new_thing(fact: Fact, there: set[tuple[str, str]]) -> bool:
