@@ -237,6 +237,89 @@ async def test_a_client_s_own_new_table_is_no_difference(
     assert compare(proven, await read_facts(breaking)) == []
 
 
+async def test_a_new_function_with_its_owner_s_rights_is_a_difference(
+    breaking: Connection, proven: frozenset[Fact]
+) -> None:
+    for schema, security, differs in (
+        ("private", "definer", True),
+        ("public", "definer", True),
+        ("public", "invoker", False),
+    ):
+        async with undone(breaking):
+            statement = (
+                "create function {}.leak() returns setof public.profiles language sql stable security {}"
+                " set search_path = pg_catalog, pg_temp as 'select * from public.profiles'"
+            )
+            await as_owner(
+                breaking, sql.SQL(statement).format(sql.Identifier(schema), sql.SQL(security))
+            )
+            await as_owner(
+                breaking, _named("grant execute on function {}.leak() to authenticated", schema)
+            )
+            codes = {each.code for each in compare(proven, await read_facts(breaking))}
+            assert codes == ({"definer_added"} if differs else set())
+
+
+async def test_a_new_parent_of_a_table_is_a_difference(
+    breaking: Connection, proven: frozenset[Fact]
+) -> None:
+    for statement in (
+        "create table public.anybody (id uuid)",
+        "alter table public.contacts inherit public.anybody",
+    ):
+        await as_owner(breaking, sql.SQL(statement))
+    findings = compare(proven, await read_facts(breaking))
+    assert {finding.code for finding in findings} == {"inheritance_added"}
+
+
+async def test_supabase_auth_may_replace_what_says_who_is_asking_but_it_must_say_so(
+    breaking: Connection, proven: frozenset[Fact], blueprint: Blueprint
+) -> None:
+    for body, lies in (
+        ("nullif(current_setting('request.jwt.claims', true), '')::json ->> 'sub'", False),
+        ("null", True),
+    ):
+        async with undone(breaking):
+            await breaking.execute("set local role supabase_auth_admin")
+            await breaking.execute(
+                sql.SQL(
+                    "create or replace function auth.uid() returns uuid language sql stable as"
+                    " $body$ select ({})::uuid $body$"
+                ).format(sql.SQL(body))
+            )
+            await breaking.execute("reset role")
+            assert compare(proven, await read_facts(breaking)) == []
+            async with prepared(breaking, blueprint.access, blindly=False) as attacker:
+                outcome = Outcome()
+                for caller in strangers(blueprint.access):
+                    await attacker.attack_as(caller, outcome, ["tags"])
+            assert ("identity_differs" in {each.code for each in outcome.findings}) is lies
+
+
+_ELSEWHERE = """
+create schema reports;
+grant usage on schema reports to authenticated;
+create table reports.secrets (id integer primary key);
+insert into reports.secrets values (1);
+alter table reports.secrets enable row level security;
+create policy secrets_select on reports.secrets for select to authenticated using (1 = 1);
+grant select on table reports.secrets to authenticated;
+"""
+
+
+async def test_strangers_are_sent_into_every_schema(
+    breaking: Connection, blueprint: Blueprint
+) -> None:
+    await as_owner(breaking, sql.SQL(_ELSEWHERE))
+    async with prepared(breaking, None, blindly=False) as attacker:
+        outcome = Outcome()
+        for caller in strangers(None):
+            await attacker.attack_as(caller, outcome, None)
+    assert [(each.code, each.subject) for each in outcome.findings] == [
+        ("row_seen", "reports.secrets")
+    ]
+
+
 async def _attacked(
     connection: Connection, blueprint: Blueprint, mutations: Sequence[tuple[str, sql.Composed]]
 ) -> list[str]:
