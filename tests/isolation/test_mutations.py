@@ -25,6 +25,7 @@ from ghostcrm_provisioning.client_database.isolation.catalog import (
     read_fingerprint,
     read_proven_facts,
 )
+from ghostcrm_provisioning.client_database.isolation.proof import whole_attack
 from tests.isolation.conftest import Connection, as_owner, undone
 
 Record = Callable[[str, object], None]
@@ -294,6 +295,25 @@ async def test_supabase_auth_may_replace_what_says_who_is_asking_but_it_must_say
                 for caller in strangers(blueprint.access):
                     await attacker.attack_as(caller, outcome, ["tags"])
             assert ("identity_differs" in {each.code for each in outcome.findings}) is lies
+
+
+async def test_a_client_s_own_well_protected_table_withstands_the_whole_attack(
+    breaking: Connection, proven: frozenset[Fact], blueprint: Blueprint
+) -> None:
+    for statement in (
+        "create table public.own_notes (id integer primary key, owner_id uuid)",
+        "alter table public.own_notes enable row level security",
+        "create policy own_notes_select on public.own_notes for select to authenticated"
+        " using (owner_id = (select private.my_id()))",
+        "grant select on table public.own_notes to authenticated",
+        "insert into public.own_notes values (1, gen_random_uuid())",
+    ):
+        await as_owner(breaking, sql.SQL(statement))
+    outcome = await whole_attack(breaking, blueprint.access, together=False, of_ours=proven)
+    assert outcome.findings == []
+    # In a template, what the matrix does not name is somebody's mistake.
+    unlisted = await whole_attack(breaking, blueprint.access, together=False)
+    assert [each.code for each in unlisted.findings] == ["table_unlisted"]
 
 
 _ELSEWHERE = """

@@ -256,3 +256,52 @@ def test_whatever_the_script_nothing_but_blanks_comments_and_semicolons_is_lost(
         assert not split_statements(script[at:start])
         at = start + len(statement.text)
     assert not split_statements(script[at:])
+
+
+# --- whose rights ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "set role none",
+        "SET LOCAL ROLE postgres",
+        "reset role",
+        "set session authorization default",
+        "discard all",
+        "set/**/role none",
+        "set -- to\nrole none",
+        'set "role" = none',
+        "set role = postgres",
+        "do $$ begin reset role; end $$",
+        "do $$ begin execute 'set role none'; end $$",
+        "do $x$ begin set /* */ local role none; end $x$",
+        "select set_config('role', 'postgres', false)",
+        "select set_config ( 'session_authorization', 'postgres', false)",
+        "create function f() returns void language plpgsql as $$ begin reset role; end $$",
+        "create or replace function f() returns void language plpgsql as $f$"
+        " begin perform set_config('role', 'none', true); end $f$",
+    ],
+)
+def test_becoming_somebody_else_is_noticed(text: str) -> None:
+    (statement,) = split_statements(text)
+    assert statement.changes_identity
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "update public.profiles set role_key = 'owner'",
+        "comment on column public.profiles.role_key is 'set role with set_profile_role()'",
+        "create function public.set_profile_role() returns void language sql as $$ select 1 $$",
+        "select current_setting('role')",
+        "alter table public.contacts reset (fillfactor)",
+        "insert into public.notes values ('reset role')",
+        "create table public.reset (role text)",
+        "create function f() returns void language plpgsql as"
+        " $$ begin update public.deal_contacts d set role = 'other'; end $$",
+    ],
+)
+def test_other_words_are_not_mistaken_for_it(text: str) -> None:
+    (statement,) = split_statements(text)
+    assert not statement.changes_identity

@@ -35,9 +35,16 @@ _TRANSACTION_CONTROL = re.compile(
 )
 
 
-# Whoever runs a migration may not become somebody else in the middle of it.
-_IDENTITY_CHANGE = re.compile(
-    r"(?is)(?:(?:set|reset)\s+(?:(?:session|local)\s+)?(?:role|session\s+authorization)|discard\s+all)\b"
+# Whoever runs a migration may not become somebody else in the middle of it, nor in a function that it
+# makes. A fence for mistakes, no wall: text can be put together while it runs.
+_BECOMES = r"(?:set|reset)\s+(?:(?:session|local)\s+)?(?:role|session\s+authorization)\b"
+_IDENTITY_CHANGE = re.compile(rf"(?is)(?:{_BECOMES}|discard\s+all\b)")
+# At the beginning of a statement of the body: an UPDATE may set a column of that name.
+_IDENTITY_CHANGE_INSIDE = re.compile(
+    rf"(?is)(?:(?:[;']|\b(?:begin|then|else|loop|as))\s*{_BECOMES}|\bset_config\s*\(\s*'(?:role|session_authorization)')"
+)
+_HAS_A_BODY = re.compile(
+    r"(?i)(?:do|create\s+(?:or\s+replace\s+)?(?:function|procedure)|call|select)\b"
 )
 
 
@@ -56,7 +63,10 @@ class Statement:
     @property
     def changes_identity(self) -> bool:
         """Whether it would make the rest of the script run with another role's rights."""
-        return _IDENTITY_CHANGE.match(self.text) is not None
+        plain = _plain(self.text)
+        if _IDENTITY_CHANGE.match(plain):
+            return True
+        return bool(_HAS_A_BODY.match(plain) and _IDENTITY_CHANGE_INSIDE.search(plain))
 
     def line_at(self, position: int) -> int:
         """The script's line of PostgreSQL's error position (characters, from 1)."""
@@ -101,6 +111,32 @@ def _spans(script: str) -> Iterator[tuple[int, int]]:
             yield start, match.start()
             start = at
     yield start, len(script)
+
+
+def _plain(text: str) -> str:
+    """The statement without comments and without the quotes of its identifiers; bodies likewise."""
+    parts = []
+    at = 0
+    while match := _TOKEN.search(text, at):
+        parts.append(text[at : match.start()])
+        at = match.end()
+        kind = match.lastgroup
+        if kind == "line_comment":
+            parts.append(" ")
+        elif kind == "block_comment":
+            parts.append(" ")
+            at = _end_of_block_comment(text, at)
+        elif kind == "identifier":
+            parts.append(match.group().strip('"'))
+        elif kind == "dollar":
+            closing = text.find(match.group(), at)
+            end = len(text) if closing < 0 else closing
+            parts.append(f" {_plain(text[at:end])} ")
+            at = min(len(text), end + len(match.group()))
+        else:
+            parts.append(match.group())
+    parts.append(text[at:])
+    return "".join(parts)
 
 
 def _end_of_block_comment(script: str, at: int) -> int:

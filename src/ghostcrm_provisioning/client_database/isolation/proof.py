@@ -64,7 +64,7 @@ async def prove_template(connection: Connection, access: AccessMatrix | None) ->
         IsolationNotProven: naming the first finding.
     """
     names = await _table_names(connection)
-    outcome = await _whole_attack(connection, access, together=True)
+    outcome = await whole_attack(connection, access, together=True)
     _refuse(outcome.findings)
     async with connection.transaction(force_rollback=True):
         await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(OWNER_ROLE)))
@@ -149,7 +149,7 @@ async def verify(
         findings += compare(of_ours, facts)
     findings += await _exposures(connection, "database_exposures", logins=list(logins))
     try:
-        outcome = await _whole_attack(caretaker, access, together=False, of_ours=of_ours)
+        outcome = await whole_attack(caretaker, access, together=False, of_ours=of_ours)
         findings += outcome.findings
         attempts += outcome.attempts
         attempts["knock"] += await _knock(application, None)
@@ -172,14 +172,15 @@ async def verify(
     )
 
 
-async def _whole_attack(
+async def whole_attack(
     connection: Connection,
     access: AccessMatrix | None,
     *,
     together: bool,
     of_ours: frozenset[Fact] = frozenset(),
 ) -> Outcome:
-    """
+    """The rules, the canary, and the attack.
+
     Args:
         of_ours: what was proven on the template, where there is one: what a client has made itself need
             not be in the access matrix.
