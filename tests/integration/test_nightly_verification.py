@@ -184,6 +184,8 @@ async def test_a_client_that_cannot_be_reached_does_not_stand_in_the_way(
     )
     waits = [await small.verifier.look_after(clients[0].id, attempt) for attempt in range(3)]
     assert waits[-1] is None, "given up, for this night"
+    told = await small.control.fetch_all("select subject, severity from notifications")
+    assert told == [{"subject": f"{clients[0].name} could not be verified", "severity": "warning"}]
     assert all(wait is not None and wait > 0 for wait in waits[:-1])
     assert await small.verifier.longest_unverified(2) == [clients[1].id, clients[0].id]
     assert (await now(small, clients[0].id)).is_open

@@ -94,6 +94,24 @@ class Notifier:
             ),
         )
 
+    async def verification_not_possible(
+        self, connection: Connection, client: Client, error: GhostcrmError
+    ) -> None:
+        """Record that a client could not be verified, within the caller's transaction: whoever can keep
+        the attack from being made must not go unnoticed."""
+        await self._record(
+            connection,
+            client_id=client.id,
+            run_id=None,
+            severity="warning",
+            subject=f"{client.name} could not be verified",
+            body=(
+                f"{error.message}\n\nWhat to do: {error.next_step}\n"
+                "Nothing is said about its isolation; it stays as it is.\n"
+                f"Then: ghostcrm verify {client.id}"
+            ),
+        )
+
     async def _record(
         self,
         connection: Connection,

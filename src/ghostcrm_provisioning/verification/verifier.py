@@ -203,7 +203,11 @@ class Verifier:
                 error=error.as_record(),
                 exc_info=None if isinstance(problem, GhostcrmError) else problem,
             )
-            return _WAIT_SECONDS * (attempt + 1) if comes_back else None
+            if comes_back:
+                return _WAIT_SECONDS * (attempt + 1)
+            async with self._control.transaction() as connection:
+                client = await find_client(connection, client_id)
+                await self._notifier.verification_not_possible(connection, client, error)
         return None
 
     # --- one client -------------------------------------------------------------------------------

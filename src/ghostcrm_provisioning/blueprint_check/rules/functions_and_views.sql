@@ -3,12 +3,18 @@
 -- meaning: A function looks names up along the caller's search_path: a caller can put other things in its way.
 -- fix: Add: set search_path = pg_catalog, pg_temp, and name everything else with its schema.
 select 'pg_proc' as catalog, f.oid as id, f.oid::regprocedure::text as object,
-       format('function %%s has no fixed search_path%%s', f.oid::regprocedure,
+       format('function %%s %%s%%s', f.oid::regprocedure,
+              case when p.path is null then 'has no fixed search_path'
+                   else 'looks into its caller''s temporary schema first' end,
               case when f.prosecdef then ', and runs with its owner''s rights' else '' end) as sentence,
        case when f.prosecdef then 'error' end as severity
 from pg_proc f join pg_namespace n on n.oid = f.pronamespace
+     left join lateral (
+         select setting as path from unnest(f.proconfig) setting where setting like 'search_path=%%'
+     ) p on true
 where n.nspname <> all(%(foreign_schemas)s)
-  and not exists (select from unnest(f.proconfig) setting where setting like 'search_path=%%')
+  -- Where pg_temp is not named last, PostgreSQL looks for tables and types there first.
+  and (p.path is null or (f.prosecdef and p.path not like '%%pg_temp'))
   and not exists (select from pg_depend d
                   where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e')
   and f.prokind <> 'a'

@@ -256,7 +256,8 @@ class Attacker:
             await self._attack_table(table, caller, grid, outcome)
         if only is None:
             for place in self._others if caller.matrix_role is None else ():
-                await self._knock(sql.Identifier(*place), ".".join(place), caller, outcome)
+                title = ".".join(place).removeprefix("public.")
+                await self._knock(sql.Identifier(*place), title, caller, outcome)
             for call in self._access.calls.values() if self._access else ():
                 await self._attack_call(call, caller, outcome)
 

@@ -56,7 +56,7 @@ create index lines_number_again_idx on private.lines (number);  -- ! index_dupli
 -- Functions and views --------------------------------------------------------------------------
 
 create function private.loose() returns integer language sql as $$ select 1 $$;  -- ! function_search_path
-create function public.lends_rights() returns integer  -- ! definer_function_exposed
+create function public.lends_rights() returns integer  -- ! definer_function_exposed function_search_path
 language sql security definer
 set search_path = ''
 as $$ select 1 $$;

@@ -13,7 +13,7 @@ create index notes_reviewer_id_idx on public.notes (reviewer_id, author_id);
 
 create function private.my_notes() returns setof uuid
 language sql stable security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$ select id from public.notes where author_id = auth.uid() $$;
 revoke execute on function private.my_notes() from public;
 grant execute on function private.my_notes() to authenticated;
@@ -60,7 +60,7 @@ create index lines_number_first_idx on public.lines (number) where number = 1;
 
 create function public.my_note_count() returns bigint
 language sql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$ select count(*) from private.my_notes() $$;
 grant execute on function public.my_note_count() to authenticated;
 create view public.recent_notes with (security_invoker = on) as select id from public.notes;
