@@ -185,5 +185,56 @@ $$;
 comment on function private.forbid_change() is
     'Trigger: makes a table append-only, for its owner too.';
 
-revoke all on function private.set_updated_at(), private.forbid_change()
+-- A link reveals what it points to: its owner follows an activity, its timeline shows what is added. So
+-- nobody links to what they do not see; there is no difference between hidden and not there. As the
+-- caller, whose policies decide. An old link may stay when its target was handed to somebody else, which
+-- a policy's WITH CHECK could not tell: it does not see the row as it was. Named to fire before the
+-- triggers that look at the target with more rights.
+create or replace function private.check_links() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    links jsonb;
+    old_links jsonb := '{}';
+    link text;
+    target uuid;
+begin
+    -- The service, the schema's owner and the functions that run with its rights see every row.
+    if not row_security_active('public.contacts') then
+        return new;
+    end if;
+    links := to_jsonb(new);
+    if tg_op = 'UPDATE' then
+        old_links := to_jsonb(old);
+    end if;
+    foreach link in array tg_argv loop
+        target := links ->> link;
+        continue when target is null or target = (old_links ->> link)::uuid;
+        case link
+            when 'contact_id' then
+                perform from public.contacts c where c.id = target;
+            when 'company_id', 'parent_company_id' then
+                perform from public.companies c where c.id = target;
+            when 'deal_id' then
+                perform from public.deals d where d.id = target;
+            when 'activity_id' then
+                perform from public.activities a where a.id = target;
+            when 'invoice_id' then
+                perform from public.invoices i where i.id = target;
+        end case;
+        if not found then
+            raise exception 'new row violates row-level security policy for table "%"',
+                tg_table_name
+                using errcode = 'insufficient_privilege';
+        end if;
+    end loop;
+    return new;
+end
+$$;
+
+comment on function private.check_links() is
+    'Trigger: a new link (its columns are the arguments) points to a row that the caller sees.';
+
+revoke all on function private.set_updated_at(), private.forbid_change(), private.check_links()
     from public, anon, authenticated;

@@ -66,6 +66,14 @@ create index companies_domain_idx on public.companies (domain_normalized) where 
 create index companies_search_idx on public.companies
     using gin (search_text extensions.gin_trgm_ops) where deleted_at is null;
 
+create trigger companies_check_new_links
+    before insert on public.companies
+    for each row when (new.parent_company_id is not null)
+    execute function private.check_links('parent_company_id');
+create trigger companies_check_changed_links
+    before update of parent_company_id on public.companies
+    for each row when (new.parent_company_id is distinct from old.parent_company_id)
+    execute function private.check_links('parent_company_id');
 create trigger companies_set_updated_at
     before update on public.companies
     for each row execute function private.set_updated_at();

@@ -92,6 +92,14 @@ create index contacts_phone_idx on public.contacts (phone_normalized) where dele
 create index contacts_search_idx on public.contacts
     using gin (search_text extensions.gin_trgm_ops) where deleted_at is null;
 
+create trigger contacts_check_new_links
+    before insert on public.contacts
+    for each row when (new.company_id is not null)
+    execute function private.check_links('company_id');
+create trigger contacts_check_changed_links
+    before update of company_id on public.contacts
+    for each row when (new.company_id is distinct from old.company_id)
+    execute function private.check_links('company_id');
 create trigger contacts_set_updated_at
     before update on public.contacts
     for each row execute function private.set_updated_at();

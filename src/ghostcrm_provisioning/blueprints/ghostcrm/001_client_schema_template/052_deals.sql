@@ -117,6 +117,20 @@ comment on function private.follow_stage() is
 
 revoke all on function private.follow_stage() from public, anon, authenticated;
 
+create trigger deals_check_new_links
+    before insert on public.deals
+    for each row when (
+        new.company_id is not null
+        or new.contact_id is not null
+    )
+    execute function private.check_links('company_id', 'contact_id');
+create trigger deals_check_changed_links
+    before update of company_id, contact_id on public.deals
+    for each row when (
+        new.company_id is distinct from old.company_id
+        or new.contact_id is distinct from old.contact_id
+    )
+    execute function private.check_links('company_id', 'contact_id');
 create trigger deals_follow_stage
     before insert or update of pipeline_id, stage_id, status, closed_at on public.deals
     for each row execute function private.follow_stage();

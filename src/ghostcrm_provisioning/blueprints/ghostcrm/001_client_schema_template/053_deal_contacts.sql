@@ -21,6 +21,10 @@ comment on table public.deal_contacts is
 
 create index deal_contacts_contact_id_idx on public.deal_contacts (contact_id);
 
+create trigger deal_contacts_check_new_links
+    before insert on public.deal_contacts
+    for each row when (new.contact_id is not null)
+    execute function private.check_links('contact_id');
 create trigger deal_contacts_set_updated_at
     before update on public.deal_contacts
     for each row execute function private.set_updated_at();

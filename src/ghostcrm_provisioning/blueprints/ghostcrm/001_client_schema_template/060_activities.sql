@@ -143,17 +143,36 @@ create or replace function private.note_last_activity() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    -- What is dated ahead counts as of now, or a date in the year 9999 would stay for ever.
+    noted_at constant timestamptz := least(new.occurred_at, now());
 begin
     update public.contacts c
-    set last_activity_at = new.occurred_at
+    set last_activity_at = noted_at
     where c.id = new.contact_id
-      and (c.last_activity_at is null or c.last_activity_at < new.occurred_at);
+      and (c.last_activity_at is null or c.last_activity_at < noted_at);
     return null;
 end
 $$;
 
 revoke all on function private.note_last_activity() from public, anon, authenticated;
 
+create trigger activities_check_new_links
+    before insert on public.activities
+    for each row when (
+        new.contact_id is not null
+        or new.company_id is not null
+        or new.deal_id is not null
+    )
+    execute function private.check_links('contact_id', 'company_id', 'deal_id');
+create trigger activities_check_changed_links
+    before update of contact_id, company_id, deal_id on public.activities
+    for each row when (
+        new.contact_id is distinct from old.contact_id
+        or new.company_id is distinct from old.company_id
+        or new.deal_id is distinct from old.deal_id
+    )
+    execute function private.check_links('contact_id', 'company_id', 'deal_id');
 create trigger activities_follow_record
     before insert or update of contact_id, company_id, deal_id on public.activities
     for each row execute function private.follow_record();

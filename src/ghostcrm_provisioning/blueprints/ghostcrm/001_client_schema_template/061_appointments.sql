@@ -80,6 +80,22 @@ create index appointments_contact_id_idx on public.appointments (contact_id, sta
 create index appointments_company_id_idx on public.appointments (company_id, starts_at desc);
 create index appointments_deal_id_idx on public.appointments (deal_id, starts_at desc);
 
+create trigger appointments_check_new_links
+    before insert on public.appointments
+    for each row when (
+        new.contact_id is not null
+        or new.company_id is not null
+        or new.deal_id is not null
+    )
+    execute function private.check_links('contact_id', 'company_id', 'deal_id');
+create trigger appointments_check_changed_links
+    before update of contact_id, company_id, deal_id on public.appointments
+    for each row when (
+        new.contact_id is distinct from old.contact_id
+        or new.company_id is distinct from old.company_id
+        or new.deal_id is distinct from old.deal_id
+    )
+    execute function private.check_links('contact_id', 'company_id', 'deal_id');
 create trigger appointments_set_updated_at
     before update on public.appointments
     for each row execute function private.set_updated_at();

@@ -38,6 +38,10 @@ create index appointment_attendees_profile_id_idx on public.appointment_attendee
     (profile_id, appointment_id);
 create index appointment_attendees_contact_id_idx on public.appointment_attendees (contact_id);
 
+create trigger appointment_attendees_check_new_links
+    before insert on public.appointment_attendees
+    for each row when (new.contact_id is not null)
+    execute function private.check_links('contact_id');
 create trigger appointment_attendees_set_updated_at
     before update on public.appointment_attendees
     for each row execute function private.set_updated_at();

@@ -163,6 +163,22 @@ revoke all on function
     private.keep_issued_invoice(), private.keep_invoice_sums(), private.keep_books()
     from public, anon, authenticated;
 
+create trigger invoices_check_new_links
+    before insert on public.invoices
+    for each row when (
+        new.company_id is not null
+        or new.contact_id is not null
+        or new.deal_id is not null
+    )
+    execute function private.check_links('company_id', 'contact_id', 'deal_id');
+create trigger invoices_check_changed_links
+    before update of company_id, contact_id, deal_id on public.invoices
+    for each row when (
+        new.company_id is distinct from old.company_id
+        or new.contact_id is distinct from old.contact_id
+        or new.deal_id is distinct from old.deal_id
+    )
+    execute function private.check_links('company_id', 'contact_id', 'deal_id');
 create trigger invoices_keep_books
     before truncate on public.invoices
     for each statement execute function private.keep_books();

@@ -1,5 +1,8 @@
 -- What is known about a stored file. The bytes are in the storage bucket; the row comes first, and
 -- says ready when they have arrived.
+--
+-- The plan's storage is what stands here. Large objects (lo_create) do not: PUBLIC may execute the
+-- functions of pg_catalog, and nobody but a superuser can take that away. No API exposes them.
 
 create table public.files (
     id uuid not null default private.uuid_v7(),
@@ -43,7 +46,8 @@ create table public.files (
     constraint files_bucket_path_key unique (bucket, path),
     constraint files_name_not_blank check (btrim(name) <> ''),
     constraint files_path_relative check (path <> '' and path !~ '(^/|(^|/)\.\.(/|$))'),
-    constraint files_size_bytes_not_negative check (size_bytes >= 0),
+    -- At most 1 TiB: two files of any size a bigint holds would make every sum of sizes overflow.
+    constraint files_size_bytes_range check (size_bytes between 0 and 1099511627776),
     constraint files_sha256_length check (octet_length(sha256) = 32),
     constraint files_state_known check (state in ('pending', 'ready', 'failed')),
     constraint files_at_most_one_target
@@ -68,6 +72,30 @@ create index files_activity_id_idx on public.files (activity_id);
 create index files_invoice_id_idx on public.files (invoice_id);
 create index files_list_idx on public.files (created_at desc, id desc) where deleted_at is null;
 
+create trigger files_check_new_links
+    before insert on public.files
+    for each row when (
+        new.contact_id is not null
+        or new.company_id is not null
+        or new.deal_id is not null
+        or new.activity_id is not null
+        or new.invoice_id is not null
+    )
+    execute function private.check_links(
+        'contact_id', 'company_id', 'deal_id', 'activity_id', 'invoice_id'
+    );
+create trigger files_check_changed_links
+    before update of contact_id, company_id, deal_id, activity_id, invoice_id on public.files
+    for each row when (
+        new.contact_id is distinct from old.contact_id
+        or new.company_id is distinct from old.company_id
+        or new.deal_id is distinct from old.deal_id
+        or new.activity_id is distinct from old.activity_id
+        or new.invoice_id is distinct from old.invoice_id
+    )
+    execute function private.check_links(
+        'contact_id', 'company_id', 'deal_id', 'activity_id', 'invoice_id'
+    );
 create trigger files_set_updated_at
     before update on public.files
     for each row execute function private.set_updated_at();
