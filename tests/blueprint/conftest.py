@@ -1,6 +1,6 @@
-"""A PostgreSQL server of each kind that we promise to run on, with the client schema built in it.
+"""The PostgreSQL that ``--postgres`` names, with the client schema built in it.
 
-The servers are thrown away afterwards. ``GHOSTCRM_TEST_SQL_URL`` (a superuser's) names one to use
+The server is thrown away afterwards. ``GHOSTCRM_TEST_SQL_URL`` (a superuser's) names one to use
 instead: databases and roles called ``blueprint_…`` are made in it.
 """
 
@@ -29,7 +29,6 @@ from tests.conftest import binaries_of
 PACKAGE = Path(ghostcrm_provisioning.__file__).parent
 BASELINE = PACKAGE / "client_database" / "platform_baseline"
 BLUEPRINT = PACKAGE / "blueprints" / "ghostcrm"
-DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 
 
 @dataclass(frozen=True)
@@ -143,32 +142,15 @@ def build(server: Server) -> str:
     return database
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """On the wheel's PostgreSQL and on Debian's; with ``--postgres``, on that one alone. What measures
-    takes its time and is measured on one."""
-    if "server" in metafunc.fixturenames:
-        choice = metafunc.config.getoption("--postgres")
-        servers = ["wheel", "debian-15"] if choice == "wheel" else [choice]
-        if metafunc.definition.get_closest_marker("alone"):
-            servers = servers[:1]
-        metafunc.parametrize("server", servers, indirect=True, scope="session")
-
-
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     url = os.environ.get("GHOSTCRM_TEST_SQL_URL")
     if url:
-        if request.param != "wheel":
-            pytest.skip("GHOSTCRM_TEST_SQL_URL names the one server to use")
         server = Server(url)
         prepare(server)
         yield server
         return
-    binaries = {"wheel": wheel_binaries(), "debian-15": DEBIAN_15}.get(request.param)
-    if binaries is None:
-        binaries = binaries_of(request.param) or wheel_binaries()
-    if not (binaries / "initdb").exists():
-        pytest.skip(f"no PostgreSQL in {binaries}")
+    binaries = binaries_of(request.config.getoption("--postgres")) or wheel_binaries()
     with started(binaries) as server:
         prepare(server)
         yield server
