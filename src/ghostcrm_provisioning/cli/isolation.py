@@ -20,6 +20,7 @@ from ghostcrm_provisioning.cli.output import (
     say,
 )
 from ghostcrm_provisioning.cli.session import ClientId, find_client_id, run_with_installation
+from ghostcrm_provisioning.client_database.isolation.verdict import CATALOG
 from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.clients.documents import instant, verdict_document
 from ghostcrm_provisioning.clients.verdict import StoredVerdict, list_verdicts
@@ -187,7 +188,8 @@ def _print_verdict(client: Client, verdict: StoredVerdict, *, dated: bool = Fals
     total = sum(
         number
         for kind, number in verdict.attempts.items()
-        if kind != CONNECT_AS_ANOTHER_CLIENT  # counted as connect already
+        # Compared, not attacked; counted as connect already.
+        if kind not in {CATALOG, CONNECT_AS_ANOTHER_CLIENT}
     )
     out.print(
         f"{mark} {when}[bold]{escape(client.name)}[/]: {outcome}; {total} attacks in "
@@ -196,10 +198,12 @@ def _print_verdict(client: Client, verdict: StoredVerdict, *, dated: bool = Fals
     kinds = ", ".join(
         f"{number} {kind}"
         for kind, number in verdict.attempts.items()
-        if kind not in {CONNECT, CONNECT_AS_ANOTHER_CLIENT}
+        if kind not in {CATALOG, CONNECT, CONNECT_AS_ANOTHER_CLIENT}
     )
     if kinds:
         out.print(f"  [dim]Inside[/]    {escape(kinds)}")
+    if CATALOG in verdict.attempts:
+        out.print(f"  [dim]Catalog[/]   {verdict.attempts[CATALOG]} facts compared")
     if CONNECT in verdict.attempts:
         others = (
             "as another client's application, and with this client's login elsewhere"

@@ -43,7 +43,7 @@ from ghostcrm_provisioning.client_database.isolation.catalog import (
     read_proven_facts,
     write_proven,
 )
-from ghostcrm_provisioning.client_database.isolation.verdict import Finding, Verdict
+from ghostcrm_provisioning.client_database.isolation.verdict import CATALOG, Finding, Verdict
 from ghostcrm_provisioning.client_database.roles import OWNER_ROLE, SHARED_ROLES
 from ghostcrm_provisioning.errors import InvalidBlueprint, IsolationNotProven
 from ghostcrm_provisioning.named_sql import NamedSql
@@ -143,7 +143,7 @@ async def verify(
     attempts: Counter[str] = Counter()
     proven = await read_proven(connection)
     facts = await read_facts(connection)
-    attempts["catalog"] = len(facts)
+    attempts[CATALOG] = len(facts)
     of_ours = await read_proven_facts(connection)
     if proven is not None:
         findings += compare(of_ours, facts)

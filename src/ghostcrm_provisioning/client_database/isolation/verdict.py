@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+# Among the attempts of a verdict: facts of the catalog that were compared, which are no attacks.
+CATALOG = "catalog"
+
 
 @dataclass(frozen=True)
 class Finding:
