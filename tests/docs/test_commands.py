@@ -13,7 +13,7 @@ from typer.main import get_command
 from ghostcrm_provisioning.cli.main import app
 from tests.docs.pages import GENERATED, PAGES, ROOT, Block, blocks
 
-_TARGET = re.compile(r"^([a-z]+):.*##", re.MULTILINE)
+_TARGET = re.compile(r"^([a-z-]+):.*##", re.MULTILINE)
 _IN_A_SENTENCE = re.compile(r"`((?:ghostcrm|make) [^`]+)`")
 
 
