@@ -16,6 +16,8 @@ GhostcrmError
 │   ├── PlanDoesNotFit
 │   ├── DatabaseClosed
 │   └── ClientQuarantined
+├── NotAuthenticated           we do not know who is asking                      exit 4, HTTP 401
+├── NotPermitted               whoever asks may not do this                      exit 4, HTTP 403
 ├── StillRunning               not finished in the time given; it goes on        exit 7, HTTP 202
 ├── ConfigurationError         the installation must be changed first            exit 1, HTTP 503
 │   ├── InvalidSetting
@@ -193,6 +195,26 @@ class DatabaseClosed(Conflict):
 
     code = "database_closed"
     default_next_step = "See whose it is, and why it was closed, with `ghostcrm clients list`."
+
+
+class NotAuthenticated(GhostcrmError):
+    """Nobody whom we know is asking: the token or password is missing, wrong, expired or revoked."""
+
+    code = "not_authenticated"
+    http_status = 401
+    exit_code = 4
+    default_next_step = (
+        "Send `Authorization: Bearer TOKEN` with a valid token (`ghostcrm admin token create`)."
+    )
+
+
+class NotPermitted(GhostcrmError):
+    """Whoever is asking may not do this."""
+
+    code = "not_permitted"
+    http_status = 403
+    exit_code = 4
+    default_next_step = "Ask an admin for a token or account with the scope that is named."
 
 
 class StillRunning(GhostcrmError):

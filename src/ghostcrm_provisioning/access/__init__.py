@@ -1,0 +1,1 @@
+"""Who may do what: scopes, tokens, admin accounts and their sessions."""

@@ -1,0 +1,1 @@
+"""The pages for operators. They call what the API calls."""

@@ -1,0 +1,34 @@
+"""What every request finds: the open installation, and those who know who is asking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from ghostcrm_provisioning.access.tokens import Tokens
+from ghostcrm_provisioning.wiring import Installation
+
+
+@dataclass(frozen=True)
+class Site:
+    """Everything that the API and the dashboard work with."""
+
+    installation: Installation
+    tokens: Tokens
+
+
+def open_site(installation: Installation) -> Site:
+    """Put together what requests need of an open installation."""
+    return Site(installation=installation, tokens=Tokens(installation.control))
+
+
+def site_of(request: Request) -> Site:
+    """The site that this request came to."""
+    site = request.app.state.site
+    assert isinstance(site, Site)
+    return site
+
+
+TheSite = Annotated[Site, Depends(site_of)]
