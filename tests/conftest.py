@@ -24,7 +24,7 @@ from psycopg.rows import dict_row
 
 from ghostcrm_provisioning.client_database.roles import list_missing, prepare_server
 from ghostcrm_provisioning.embedded import EmbeddedPostgres, RunningPostgres
-from ghostcrm_provisioning.providers.postgres import connection_url
+from ghostcrm_provisioning.providers.postgres_server import connection_url
 from ghostcrm_provisioning.settings import Settings, read_settings
 from ghostcrm_provisioning.wiring import Installation, open_installation
 from tests.prepared_control import (

@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 from ghostcrm_provisioning.client_database.roles import list_missing, prepare_server
 from ghostcrm_provisioning.embedded.server import EmbeddedPostgres, RunningPostgres
 from ghostcrm_provisioning.postgres_errors import translating
-from ghostcrm_provisioning.providers.postgres import connection_url
+from ghostcrm_provisioning.providers.postgres_server import connection_url
 from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.settings import Settings
 

@@ -17,7 +17,7 @@ from ghostcrm_provisioning.errors import (
     SealingKeyMissing,
     ServerNotPrepared,
 )
-from ghostcrm_provisioning.providers.postgres import connection_url
+from ghostcrm_provisioning.providers.postgres_server import connection_url
 from ghostcrm_provisioning.settings import read_settings
 from ghostcrm_provisioning.wiring import Installation, open_installation
 from tests.conftest import OpenInstallation

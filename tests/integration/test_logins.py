@@ -11,7 +11,7 @@ from psycopg import sql
 
 from ghostcrm_provisioning.client_database.roles import SHARED_ROLES
 from ghostcrm_provisioning.connecting import connect_to
-from ghostcrm_provisioning.providers.postgres import connection_url
+from ghostcrm_provisioning.providers.postgres_server import connection_url
 from ghostcrm_provisioning.registration import on_client_registration
 from tests.conftest import OpenInstallation, Server
 

@@ -20,8 +20,9 @@ from ghostcrm_provisioning.client_database.roles import prepare_server
 from ghostcrm_provisioning.clients.run import HeldRun
 from ghostcrm_provisioning.embedded import EmbeddedPostgres
 from ghostcrm_provisioning.explanation import explain
-from ghostcrm_provisioning.providers import postgres
-from ghostcrm_provisioning.providers.postgres import POSTGRES, PostgresProvider
+from ghostcrm_provisioning.providers import postgres_server
+from ghostcrm_provisioning.providers.postgres import PostgresProvider
+from ghostcrm_provisioning.providers.postgres_server import POSTGRES
 from ghostcrm_provisioning.provisioning.client_database_provisioner import (
     ClientDatabaseProvisioner,
 )
@@ -309,7 +310,7 @@ async def test_being_told_to_wait_is_no_attempt(
 async def test_waiting_for_a_template_that_another_builds_is_no_attempt(
     opened: OpenInstallation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "_LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(postgres_server, "_LOCK_TIMEOUT", "50ms")
     blueprint = write_small_blueprint(
         tmp_path / "new", _002_note="alter table public.things add column note text;\n"
     )
