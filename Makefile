@@ -27,7 +27,7 @@ $(VENV)/.development: $(VENV)/.runtime requirements/development.txt
 demo: $(VENV)/.runtime ## Provision a sample client on the embedded PostgreSQL and show how to connect
 	@$(BIN)/ghostcrm demo
 
-up: $(VENV)/.runtime ## Start everything in the foreground (embedded PostgreSQL and a worker)
+up: $(VENV)/.runtime ## Start everything in the foreground (PostgreSQL, admin API, dashboard, worker)
 	@$(BIN)/ghostcrm up
 
 down: $(VENV)/.runtime ## Stop the embedded PostgreSQL; data stays in ./.ghostcrm

@@ -21,6 +21,7 @@ GhostcrmError
 ├── StillRunning               not finished in the time given; it goes on        exit 7, HTTP 202
 ├── ConfigurationError         the installation must be changed first            exit 1, HTTP 503
 │   ├── InvalidSetting
+│   ├── CannotListen
 │   ├── NoInstallationHere
 │   ├── SealingKeyMissing
 │   ├── ServerNotPrepared
@@ -243,6 +244,15 @@ class InvalidSetting(ConfigurationError):
     code = "invalid_setting"
     exit_code = 2
     default_next_step = "Correct the environment variable that is named, and start again."
+
+
+class CannotListen(ConfigurationError):
+    """The API cannot listen on the address and port that it was told to."""
+
+    code = "cannot_listen"
+    default_next_step = (
+        "Stop the program that uses the port, or choose another one with --port or GHOSTCRM_PORT."
+    )
 
 
 class NoInstallationHere(ConfigurationError):

@@ -1,15 +1,27 @@
-"""Puts the application together, and serves it."""
+"""Puts the application together, and serves it: bound first, so that a taken port is known at once."""
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 
+import uvicorn
 from fastapi import FastAPI
 
 from ghostcrm_provisioning.api.routing import add_api
 from ghostcrm_provisioning.dashboard.routing import add_dashboard
-from ghostcrm_provisioning.web.site import open_site
+from ghostcrm_provisioning.errors import CannotListen
+from ghostcrm_provisioning.web.site import Site, open_site
 from ghostcrm_provisioning.wiring import Installation
+
+# How long requests may go on after the process was told to leave; streams end at once.
+_PATIENCE_SECONDS = 10
+_EVERY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104 - compared with, not bound to
 
 
 def make_application(installation: Installation) -> FastAPI:
@@ -24,3 +36,110 @@ def make_application(installation: Installation) -> FastAPI:
     add_api(application)
     add_dashboard(application)
     return application
+
+
+class Serving:
+    """Serves the application on one address until told to stop.
+
+    Raises:
+        CannotListen: another program has the port, or the address is not one of this machine.
+    """
+
+    def __init__(self, installation: Installation, *, host: str, port: int) -> None:
+        self._socket = _bound(host, port)
+        self.application = make_application(installation)
+        self._site: Site = self.application.state.site
+        self._server = _Server(
+            uvicorn.Config(
+                self.application,
+                log_config=None,
+                access_log=False,  # web/ writes a line of its own, in which nothing is secret
+                lifespan="off",
+                ws="none",
+                proxy_headers=False,  # web/ believes only the proxies that are named
+                server_header=False,
+                timeout_graceful_shutdown=_PATIENCE_SECONDS,
+            )
+        )
+        shown = "127.0.0.1" if host in _EVERY_ADDRESS else host
+        self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{self._port}"
+        self.is_local = host in {"127.0.0.1", "::1", "localhost"}
+
+    @property
+    def _port(self) -> int:
+        return int(self._socket.getsockname()[1])
+
+    async def run(self) -> None:
+        """Serve until :meth:`stop`. Requests that have begun are finished."""
+        try:
+            await self._server.serve(sockets=[self._socket])
+        except OSError as problem:
+            raise _cannot_listen(problem, *self._socket.getsockname()[:2]) from problem
+        finally:
+            self._server.is_listening.set()  # nobody waits for what will not come
+            self._socket.close()
+
+    async def started(self) -> None:
+        """Return when connections are accepted, or when :meth:`run` has failed to come so far."""
+        await self._server.is_listening.wait()
+
+    def stop(self) -> None:
+        """Take no more connections, end the streams, finish the rest."""
+        self._site.leaving.set()
+        self._server.should_exit = True
+
+    def close(self) -> None:
+        """Give the port back; for one that was never run."""
+        self._socket.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, whose signals are the command's business: a worker may have to stop with it."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_listening.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as problem:
+        raise CannotListen(
+            f"{host} is no address of this machine.",
+            next_step="Name one of this machine's addresses with --host or GHOSTCRM_HOST.",
+        ) from problem
+    family, kind, protocol, _, address = sorted(found, key=lambda entry: entry[0])[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        # Listening already: two processes that bound the same port would both be content otherwise.
+        listener.listen(2048)
+    except OSError as problem:
+        listener.close()
+        raise _cannot_listen(problem, host, port) from problem
+    listener.setblocking(False)
+    return listener
+
+
+def _cannot_listen(problem: OSError, host: str, port: int) -> CannotListen:
+    if problem.errno == errno.EADDRINUSE:
+        return CannotListen(f"Port {port} of {host} is taken by another program.")
+    if problem.errno == errno.EADDRNOTAVAIL:
+        return CannotListen(
+            f"{host} is no address of this machine.",
+            next_step="Name one of this machine's addresses with --host or GHOSTCRM_HOST.",
+        )
+    return CannotListen(f"Port {port} of {host} cannot be used: {os.strerror(problem.errno or 0)}.")

@@ -6,6 +6,8 @@ are frozen afterwards. ``docs/reference/settings.md`` is checked against this ta
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_network
 from pathlib import Path
 
 import psycopg
@@ -45,6 +47,63 @@ class Settings(BaseSettings):
     postgres_binaries: Path | None = Field(
         default=None,
         description="Folder with initdb and postgres to use instead of those that come with us.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address on which API and dashboard listen; 0.0.0.0 or :: for all of this machine.",
+    )
+    port: int = Field(
+        default=8787,
+        ge=0,
+        le=65535,
+        description="Port of API and dashboard; 0 picks a free one.",
+    )
+    api_connections: int = Field(
+        default=10,
+        ge=1,
+        le=200,
+        description="Connections to the control database for requests, beside those of a worker in the "
+        "same process.",
+    )
+    trusted_proxies: str | None = Field(
+        default=None,
+        description="Addresses or networks of the proxies in front, separated by spaces: only theirs is "
+        "an X-Forwarded-For or X-Forwarded-Proto that counts.",
+    )
+    allowed_hosts: str | None = Field(
+        default=None,
+        description="Names under which API and dashboard may be called, separated by spaces; not set: "
+        "any.",
+    )
+    cors_origins: str | None = Field(
+        default=None,
+        description="Origins whose pages may call the API from a browser, separated by spaces; not set: "
+        "none.",
+    )
+    largest_request_bytes: int = Field(
+        default=1_048_576, ge=1024, description="No request's body may be larger than this."
+    )
+    request_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="How long one request may take; waiting that was asked for, and streams, not counted.",
+    )
+    requests_per_minute: int = Field(
+        default=1200,
+        ge=0,
+        description="Requests a minute for each token or account, in each process; 0 = no limit.",
+    )
+    requests_per_minute_and_address: int = Field(
+        default=3000,
+        ge=0,
+        description="Requests a minute from one address, in each process; 0 = no limit.",
+    )
+    refusals_per_minute_and_address: int = Field(
+        default=60,
+        ge=0,
+        description="Failed authentications a minute from one address, in each process, before the "
+        "answer is to wait; 0 = no limit.",
     )
     blueprint: str = Field(
         default="ghostcrm",
@@ -162,6 +221,26 @@ class Settings(BaseSettings):
                 "is not a connection URL; what is special in its password must be percent-encoded"
             )
         return url
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def are_networks(cls, text: str | None) -> str | None:
+        for part in (text or "").split():
+            try:
+                ip_network(part, strict=False)
+            except ValueError:
+                raise ValueError("must be addresses or networks, separated by spaces") from None
+        return text
+
+    @field_validator("cors_origins")
+    @classmethod
+    def are_origins(cls, text: str | None) -> str | None:
+        for part in (text or "").split():
+            if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(?::[0-9]+)?", part):
+                raise ValueError(
+                    "must be origins such as https://app.example.com, separated by spaces"
+                )
+        return text
 
     @property
     def logs(self) -> Path:

@@ -119,8 +119,11 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
     home = await open_home_server(settings)
     async with AsyncExitStack() as resources:
         control = await resources.enter_async_context(
-            # A run keeps one connection and needs a second now and then.
-            ControlDatabase(home.control_url, largest_pool=2 * settings.worker_concurrency + 4)
+            # A run keeps one connection and needs a second now and then; requests come on top.
+            ControlDatabase(
+                home.control_url,
+                largest_pool=2 * settings.worker_concurrency + 4 + settings.api_connections,
+            )
         )
         providers = ServerProviders(home, resources)
         installation_id, sealer = await _set_up(control, settings, home, providers)

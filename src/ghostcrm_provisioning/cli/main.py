@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ghostcrm_provisioning.cli import bench, clients, notifications, postgres, queue
+from ghostcrm_provisioning.cli.api import api
 from ghostcrm_provisioning.cli.check import check
 from ghostcrm_provisioning.cli.demo import demo
 from ghostcrm_provisioning.cli.doctor import doctor
@@ -51,6 +52,7 @@ app.add_typer(clients.app, name="clients")
 app.command("verify")(verify)
 app.add_typer(queue.app, name="queue")
 app.add_typer(notifications.app, name="notifications")
+app.command("api")(api)
 app.command("worker")(worker)
 app.command("up")(up)
 app.command("check")(check)

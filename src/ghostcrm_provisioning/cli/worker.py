@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 
+from ghostcrm_provisioning.cli.api import Host, Port, document_of, introduce, open_serving
 from ghostcrm_provisioning.cli.output import Json, print_json, say
+from ghostcrm_provisioning.cli.service import run_until_told_to_stop
 from ghostcrm_provisioning.cli.session import run_with_installation
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.provisioning.work import template_of
@@ -16,21 +17,48 @@ def worker(as_json: Json = False) -> None:
     """Run a worker until Ctrl-C or SIGTERM. It finishes what it has in hand before it leaves."""
 
     async def work(installation: Installation) -> None:
-        await _work_until_told_to_stop(installation, as_json=as_json)
+        standing = installation.make_worker(standing=True)
+        say(
+            f"Worker running on {installation.home_server.name}; log in {installation.settings.logs}"
+        )
+        _say_what_next()
+        await run_until_told_to_stop([standing])
+        say("Stopped.")
+        if as_json:
+            print_json({"workerId": str(standing.id), "stopped": True})
 
     run_with_installation(work, as_json=as_json)
 
 
-def up(as_json: Json = False) -> None:
-    """Start everything in the foreground: the embedded PostgreSQL and a worker.
+def up(host: Host = None, port: Port = None, as_json: Json = False) -> None:
+    """Start everything in the foreground: PostgreSQL, the admin API, the dashboard and a worker.
 
-    Ctrl-C stops the worker in good order; the embedded PostgreSQL keeps running, so that what was
-    provisioned stays reachable (`ghostcrm postgres stop` stops it).
+    Ctrl-C stops all but the embedded PostgreSQL in good order; that one keeps running, so that what
+    was provisioned stays reachable (`ghostcrm postgres stop` stops it). With --json the document is
+    printed as soon as connections are accepted.
     """
 
     async def work(installation: Installation) -> None:
-        await prepare_template(installation)
-        await _work_until_told_to_stop(installation, as_json=as_json)
+        serving = open_serving(installation, host=host, port=port)
+        try:
+            await prepare_template(installation)
+        except BaseException:
+            serving.close()
+            raise
+        standing = installation.make_worker(standing=True)
+
+        async def announce() -> None:
+            await serving.started()
+            if as_json:
+                print_json(document_of(serving) | {"workerId": str(standing.id)})
+            introduce(serving)
+            say(
+                f"Worker         on {installation.home_server.name}; log in {installation.settings.logs}"
+            )
+            _say_what_next()
+
+        await run_until_told_to_stop([serving, standing], when_running=announce)
+        say("Stopped.")
 
     run_with_installation(work, as_json=as_json)
 
@@ -42,20 +70,6 @@ async def prepare_template(installation: Installation) -> str:
     return await provider.prepare_template(installation.id, template_of(blueprint))
 
 
-async def _work_until_told_to_stop(installation: Installation, *, as_json: bool) -> None:
-    standing = installation.make_worker(standing=True)
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        say("Finishing what is in hand …")
-        standing.stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    say(f"Worker running on {installation.home_server.name}; log in {installation.settings.logs}")
+def _say_what_next() -> None:
     say("Stop it with Ctrl-C. Register a client from another terminal:")
     say('  ghostcrm provision "ACME Corp" --admin-email admin@acme.com')
-    await standing.run()
-    say("Stopped.")
-    if as_json:
-        print_json({"workerId": str(standing.id), "stopped": True})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,10 +15,15 @@ from ghostcrm_provisioning.wiring import Installation
 
 @dataclass(frozen=True)
 class Site:
-    """Everything that the API and the dashboard work with."""
+    """Everything that the API and the dashboard work with.
+
+    ``leaving`` is set when the process is about to end: whatever streams, or waits for long, ends then.
+    """
 
     installation: Installation
     tokens: Tokens
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def open_site(installation: Installation) -> Site:
