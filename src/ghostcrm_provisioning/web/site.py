@@ -10,6 +10,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from ghostcrm_provisioning.access.tokens import Tokens
+from ghostcrm_provisioning.queue.provisioning_queue import QueueStatus
+from ghostcrm_provisioning.web.announcements import Announcements
+from ghostcrm_provisioning.web.snapshot import Snapshot
+from ghostcrm_provisioning.web.streams import Streams
 from ghostcrm_provisioning.wiring import Installation
 
 
@@ -24,6 +28,15 @@ class Site:
     tokens: Tokens
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    announcements: Announcements = field(init=False)
+    streams: Streams = field(init=False)
+    queue_status: Snapshot[QueueStatus] = field(init=False)
+
+    def __post_init__(self) -> None:
+        announcements = Announcements(self.installation.control.url, leaving=self.leaving)
+        object.__setattr__(self, "announcements", announcements)
+        object.__setattr__(self, "streams", Streams(announcements))
+        object.__setattr__(self, "queue_status", Snapshot(self.installation.queue.status))
 
 
 def open_site(installation: Installation) -> Site:
