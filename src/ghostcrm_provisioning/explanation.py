@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from ghostcrm_provisioning.clients.client import Client, find_client
@@ -42,6 +42,8 @@ class Explanation:
     findings: tuple[dict[str, Any], ...] = ()
     # On its way into quarantine, or in it: nobody is let in, whatever the status is yet.
     is_closed: bool = False
+    # What can be asked for, where it does not go on by itself.
+    remedy: Literal["retry", "release"] | None = None
 
     @property
     def ready(self) -> bool:
@@ -142,6 +144,7 @@ def _explain(facts: _Facts) -> Explanation:
             **parts | {"since": run.finished_at},
             fix=error.get("nextStep"),
             then=f"ghostcrm clients retry {client.id}",
+            remedy="retry",
         )
     if run.status == "waiting":
         seconds = _seconds_until(run.next_attempt_at)
@@ -236,7 +239,14 @@ def _explain_plan_change(facts: _Facts, change: PlanChange) -> Explanation:
     else:
         said = f"it is being changed to {change.to_plan}: “{title}” is running."
     return Explanation(
-        client.id, client.name, client.status, f"{ready}; {said}", **parts, fix=fix, then=then
+        client.id,
+        client.name,
+        client.status,
+        f"{ready}; {said}",
+        **parts,
+        fix=fix,
+        then=then,
+        remedy="retry" if run.status == "failed" else None,
     )
 
 
@@ -304,6 +314,7 @@ def _explain_quarantine(facts: _Facts) -> Explanation:
         then=f"ghostcrm clients release {client.id}",
         findings=findings,
         is_closed=True,
+        remedy="release" if client.status == "quarantined" else None,
     )
 
 

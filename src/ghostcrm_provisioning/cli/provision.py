@@ -20,9 +20,9 @@ from ghostcrm_provisioning.cli.output import (
 )
 from ghostcrm_provisioning.cli.progress import RunProgress
 from ghostcrm_provisioning.cli.session import read_password, run_with_installation
-from ghostcrm_provisioning.clients.client import Client, find_client
-from ghostcrm_provisioning.clients.documents import client_document
-from ghostcrm_provisioning.clients.run import RUNS, Run, find_latest_run, find_run, list_steps
+from ghostcrm_provisioning.clients.client import Client
+from ghostcrm_provisioning.clients.description import describe_client
+from ghostcrm_provisioning.clients.run import RUNS, Run, find_run
 from ghostcrm_provisioning.errors import StillRunning
 from ghostcrm_provisioning.following import follow
 from ghostcrm_provisioning.registrar import Accepted
@@ -150,10 +150,7 @@ async def describe(
 ) -> tuple[Client, Run, dict[str, Any]]:
     """A client, its latest run, and the document of both."""
     async with installation.control.connection() as connection:
-        client = await find_client(connection, client_id)
-        run = await find_latest_run(connection, client_id)
-        steps = await list_steps(connection, run.id)
-    return client, run, client_document(client, run, steps)
+        return await describe_client(connection, client_id)
 
 
 def _print_outcome(client: Client, run: Run, accepted: Accepted) -> None:

@@ -38,6 +38,37 @@ def step_document(step: RunStep) -> dict[str, Any]:
     return document
 
 
+def timed_step_document(step: RunStep) -> dict[str, Any]:
+    """A step with its place in the run, for whoever draws it on an axis of time."""
+    return {
+        "position": step.position,
+        **step_document(step),
+        "startedAt": instant(step.started_at),
+        "finishedAt": instant(step.finished_at),
+    }
+
+
+def run_document(run: Run, client_name: str, steps: list[RunStep] | None = None) -> dict[str, Any]:
+    """One run; with its steps where they were asked for."""
+    document: dict[str, Any] = {
+        "id": str(run.id),
+        "clientId": str(run.client_id),
+        "clientName": client_name,
+        "kind": run.kind,
+        "status": run.status,
+        "createdAt": instant(run.created_at),
+        "queuedAt": instant(run.queued_at),
+        "startedAt": instant(run.started_at),
+        "finishedAt": instant(run.finished_at),
+        "nextAttemptAt": instant(run.next_attempt_at),
+        "durationMs": whole_ms(run.duration_ms),
+        "error": run.error,
+    }
+    if steps is not None:
+        document["steps"] = [timed_step_document(step) for step in steps]
+    return document
+
+
 def client_document(client: Client, run: Run, steps: list[RunStep]) -> dict[str, Any]:
     """One client with its latest run: the answer of ``ghostcrm provision`` and ``clients show``."""
     document: dict[str, Any] = {
@@ -128,6 +159,47 @@ def verdict_document(verdict: StoredVerdict) -> dict[str, Any]:
         "durationMs": whole_ms(verdict.duration_ms),
         "requestedBy": verdict.requested_by,
         "programVersion": verdict.program_version,
+    }
+
+
+def failure_document(row: dict[str, Any]) -> dict[str, Any]:
+    """One run that has failed lately."""
+    return {
+        "runId": str(row["run_id"]),
+        "clientId": str(row["client_id"]),
+        "clientName": row["client_name"],
+        "kind": row["kind"],
+        "step": row["step"],
+        "failedAt": instant(row["finished_at"]),
+        "error": row["error"],
+    }
+
+
+def worker_document(row: dict[str, Any]) -> dict[str, Any]:
+    """One worker that is alive."""
+    return {
+        "id": str(row["id"]),
+        "host": row["host"],
+        "processId": row["process_id"],
+        "standing": row["standing"],
+        "busy": row["busy"],
+        "concurrency": row["concurrency"],
+        "startedAt": instant(row["started_at"]),
+    }
+
+
+def server_document(row: dict[str, Any]) -> dict[str, Any]:
+    """One server, and how many clients it has room for; None is no limit."""
+    limit = row["client_limit"]
+    return {
+        "id": str(row["id"]),
+        "name": row["name"],
+        "provider": row["provider"],
+        "region": row["region"],
+        "accepting": row["accepting"],
+        "clients": row["clients"],
+        "clientLimit": limit,
+        "room": None if limit is None else max(0, limit - row["clients"]),
     }
 
 

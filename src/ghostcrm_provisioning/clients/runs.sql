@@ -167,6 +167,24 @@ where r.status in ('running', 'waiting')
 order by r.started_at
 limit %(limit)s
 
+-- name: list_failed_since
+-- The newest first, with the step at which each stopped.
+select r.id as run_id, r.client_id, c.name as client_name, r.kind::text, r.finished_at, r.error,
+       s.name as step
+from runs r
+join clients c on c.id = r.client_id
+left join lateral (
+    select name from steps where run_id = r.id and status = 'failed' order by position limit 1
+) s on true
+where r.status = 'failed' and r.finished_at > clock_timestamp() - make_interval(hours => %(hours)s)
+order by r.finished_at desc, r.id
+limit %(limit)s
+
+-- name: count_succeeded_since
+select count(*) as succeeded from runs
+where status = 'succeeded'
+  and finished_at > clock_timestamp() - make_interval(mins => %(minutes)s)
+
 -- name: count_failed_since
 select count(*) as failed from runs
 where status = 'failed' and finished_at > clock_timestamp() - make_interval(hours => %(hours)s)

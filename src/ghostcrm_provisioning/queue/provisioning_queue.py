@@ -27,6 +27,12 @@ from pgqueuer.domain.types import Channel
 from pgqueuer.ports.driver import Driver
 from psycopg import AsyncConnection
 
+from ghostcrm_provisioning.clients.documents import (
+    current_operation_document,
+    failure_document,
+    whole_ms,
+    worker_document,
+)
 from ghostcrm_provisioning.clients.run import RUNS
 from ghostcrm_provisioning.control_database.database import Connection, ControlDatabase
 from ghostcrm_provisioning.named_sql import NamedSql
@@ -39,6 +45,8 @@ NOTIFICATIONS_LANE = "notifications"
 # One at a time, over all workers.
 VERIFICATIONS_LANE = "verifications"
 _AFTER_EVERYTHING_ELSE = -1000
+_MOST_FAILURES = 20
+_RATE_OVER_MINUTES = 5
 
 
 def queue_queries(driver: Driver) -> Queries:
@@ -84,15 +92,39 @@ def lane_of_server(server_id: UUID) -> str:
 
 @dataclass(frozen=True)
 class QueueStatus:
-    """The queue at one moment."""
+    """The queue at one moment.
+
+    ``failures`` are the newest of the last day; ``rate_per_minute`` is how many runs succeeded per
+    minute in the last five; ``workers`` are those that are alive.
+    """
 
     queue_length: int
     processing: int
     waiting: int
     oldest_wait_ms: float | None
     failed_last_day: int
-    standing_workers: int
+    failures: list[dict[str, Any]]
+    rate_per_minute: float
+    workers: list[dict[str, Any]]
     current: list[dict[str, Any]]
+
+    @property
+    def standing_workers(self) -> int:
+        """Those that others may count on."""
+        return sum(worker["standing"] for worker in self.workers)
+
+    def as_document(self) -> dict[str, Any]:
+        return {
+            "queueLength": self.queue_length,
+            "processing": self.processing,
+            "waiting": self.waiting,
+            "oldestWaitMs": whole_ms(self.oldest_wait_ms),
+            "failedLastDay": self.failed_last_day,
+            "ratePerMinute": round(self.rate_per_minute, 2),
+            "workers": [worker_document(row) for row in self.workers],
+            "current": [current_operation_document(row) for row in self.current],
+            "failures": [failure_document(row) for row in self.failures],
+        }
 
 
 class ProvisioningQueue:
@@ -186,17 +218,29 @@ class ProvisioningQueue:
             failed = await (
                 await connection.execute(RUNS["count_failed_since"], {"hours": 24})
             ).fetchone() or {"failed": 0}
+            failures = await (
+                await connection.execute(
+                    RUNS["list_failed_since"], {"hours": 24, "limit": _MOST_FAILURES}
+                )
+            ).fetchall()
+            succeeded = await (
+                await connection.execute(
+                    RUNS["count_succeeded_since"], {"minutes": _RATE_OVER_MINUTES}
+                )
+            ).fetchone() or {"succeeded": 0}
             workers = await (
                 await connection.execute(
-                    RUNS["count_alive_workers"], {"lease_seconds": self._lease_seconds}
+                    RUNS["list_workers"], {"lease_seconds": self._lease_seconds}
                 )
-            ).fetchone() or {"standing": 0}
+            ).fetchall()
         return QueueStatus(
             queue_length=counts["queued"],
             processing=counts["running"],
             waiting=counts["waiting"],
             oldest_wait_ms=counts["oldest_queued_ms"],
             failed_last_day=failed["failed"],
-            standing_workers=workers["standing"],
+            failures=failures,
+            rate_per_minute=succeeded["succeeded"] / _RATE_OVER_MINUTES,
+            workers=[worker for worker in workers if worker["alive"]],
             current=current,
         )
