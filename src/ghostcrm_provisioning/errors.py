@@ -7,10 +7,15 @@ GhostcrmError
 │   ├── InvalidEmail
 │   ├── InvalidPassword
 │   ├── InvalidIdentifier
-│   └── UnknownPlan
+│   ├── UnknownPlan
+│   └── InvalidQuery             of a request over HTTP                           HTTP 400
+│       ├── UnknownParameter
+│       ├── InvalidCursor
+│       └── CursorMismatch
 ├── NotFound                   no such client, run, server …                     exit 3, HTTP 404
 ├── Conflict                   it contradicts what is already there              exit 5, HTTP 409
 │   ├── ClientIdInUse
+│   ├── AlreadyRegistered
 │   ├── IdempotencyKeyReused
 │   ├── ClientNotReady
 │   ├── PlanDoesNotFit
@@ -18,6 +23,7 @@ GhostcrmError
 │   └── ClientQuarantined
 ├── NotAuthenticated           we do not know who is asking                      exit 4, HTTP 401
 ├── NotPermitted               whoever asks may not do this                      exit 4, HTTP 403
+├── TooManyStreams             as many as one may have are open                  HTTP 429
 ├── StillRunning               not finished in the time given; it goes on        exit 7, HTTP 202
 ├── ConfigurationError         the installation must be changed first            exit 1, HTTP 503
 │   ├── InvalidSetting
@@ -135,6 +141,36 @@ class UnknownPlan(InvalidInput):
     code = "unknown_plan"
 
 
+class InvalidQuery(InvalidInput):
+    """The request's query cannot be understood."""
+
+    code = "invalid_query"
+    http_status = 400
+
+
+class UnknownParameter(InvalidQuery):
+    """There is no query parameter of that name here."""
+
+    code = "unknown_parameter"
+    default_next_step = "Leave it out, or write it as the documentation at /docs does."
+
+
+class InvalidCursor(InvalidQuery):
+    """The cursor is not one that this list has given out."""
+
+    code = "invalid_cursor"
+    default_next_step = "Begin at the first page, and take `nextCursor` as it is."
+
+
+class CursorMismatch(InvalidQuery):
+    """The cursor belongs to the same list with other filters."""
+
+    code = "cursor_mismatch"
+    default_next_step = (
+        "Send the filters with which the cursor was given out, or begin at the first page."
+    )
+
+
 class NotFound(GhostcrmError):
     """There is no such thing here."""
 
@@ -158,6 +194,13 @@ class ClientIdInUse(Conflict):
 
     code = "client_id_in_use"
     default_next_step = "Use another id, or send the same data to receive the same client."
+
+
+class AlreadyRegistered(Conflict):
+    """This company is registered already with this admin, by somebody else or on other terms."""
+
+    code = "already_registered"
+    default_next_step = "Nothing was changed. Ask whoever operates GhostCRM about it."
 
 
 class IdempotencyKeyReused(Conflict):
@@ -216,6 +259,15 @@ class NotPermitted(GhostcrmError):
     http_status = 403
     exit_code = 4
     default_next_step = "Ask an admin for a token or account with the scope that is named."
+
+
+class TooManyStreams(GhostcrmError):
+    """As many streams of events as one may have are open already."""
+
+    code = "too_many_streams"
+    retryable = True
+    http_status = 429
+    default_next_step = "Close one of them; a page that is hidden needs none."
 
 
 class StillRunning(GhostcrmError):

@@ -15,7 +15,7 @@ from ghostcrm_provisioning import errors
 from ghostcrm_provisioning.errors import GhostcrmError, StillRunning, ToldToWait
 
 EXIT_CODES = {1, 2, 3, 4, 5, 7}
-HTTP_STATUSES = {202, 401, 403, 404, 409, 422, 500, 503}
+HTTP_STATUSES = {202, 400, 401, 403, 404, 409, 422, 429, 500, 503}
 _LEAF = re.compile(r"^(?P<lead>[│├└─ ]*)(?P<name>[A-Z][A-Za-z]+)(?P<note>.*)$")
 _NUMBERS = re.compile(r"exit (?P<exit>\d+), HTTP (?P<http>\d+)")
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from ghostcrm_provisioning.api import problems
-from ghostcrm_provisioning.api.routes import clients
+from ghostcrm_provisioning.api.documents import failures
+from ghostcrm_provisioning.api.parameters import only_known_parameters
+from ghostcrm_provisioning.api.routes import clients, provisioning, queue, runs
 
 # What anybody may ask, without a token. Every other route declares its scope.
 PUBLIC = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
 
 
+_ROUTERS = (provisioning.router, clients.router, runs.router, queue.router)
+
+
 def add_api(application: FastAPI) -> None:
     """Add the API to the application."""
     problems.register(application)
-    application.include_router(clients.router)
+    for router in _ROUTERS:
+        application.include_router(
+            router,
+            dependencies=[Depends(only_known_parameters)],
+            responses=failures(400, 401, 403, 422, 429, 503),
+        )

@@ -1,0 +1,34 @@
+"""A query parameter that a route does not know is refused: a filter with a slip in its name would
+otherwise silently show everything."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from ghostcrm_provisioning.access.principal import Principal
+from ghostcrm_provisioning.api.authentication import authenticated
+from ghostcrm_provisioning.errors import UnknownParameter
+
+
+async def only_known_parameters(
+    request: Request,
+    _: Annotated[Principal, Depends(authenticated)],  # who is asking comes first
+) -> None:
+    """Raises UnknownParameter."""
+    if not request.query_params:
+        return
+    route = request.scope.get("route")
+    known = _names(route.dependant) if isinstance(route, APIRoute) else set()
+    for name in request.query_params:
+        if name not in known:
+            there = f"; there are: {', '.join(sorted(known))}" if known else ""
+            raise UnknownParameter(f"There is no query parameter {name[:60]!r} here{there}.")
+
+
+def _names(dependant: Dependant) -> set[str]:
+    names = {field.alias for field in dependant.query_params}
+    return names.union(*(_names(each) for each in dependant.dependencies))
