@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
-
+from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.client_database.admin_user import (
     reset_admin_password as set_admin_password,
 )
@@ -143,13 +142,14 @@ async def _add_password(installation: Installation, client: Client, key: str) ->
 async def _record(
     installation: Installation, client: Client, requested_by: str, details: dict[str, Any]
 ) -> None:
-    await installation.control.execute(
-        CLIENTS["record_audit"],
-        actor=requested_by,
-        action="client.connected",
-        client_id=client.id,
-        details=Jsonb(details),
-    )
+    async with installation.control.connection() as connection:
+        await record(
+            connection,
+            actor=requested_by,
+            action="client.connected",
+            client_id=client.id,
+            details=details,
+        )
 
 
 async def reset_admin_password(
@@ -177,13 +177,13 @@ async def reset_admin_password(
     async with as_caretaker(provider, client.database_name, credentials) as inside:
         if not await set_admin_password(inside, client.admin_user_id, password_hash):
             raise NotFound(f"The admin of {client.name} is no longer in its auth.users.")
-    await installation.control.execute(
-        CLIENTS["record_audit"],
-        actor=requested_by,
-        action="client.admin_password_reset",
-        client_id=client.id,
-        details=Jsonb({}),
-    )
+    async with installation.control.connection() as connection:
+        await record(
+            connection,
+            actor=requested_by,
+            action="client.admin_password_reset",
+            client_id=client.id,
+        )
     return password
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 import bcrypt
-from psycopg.types.json import Jsonb
 
+from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, read_blueprint
 from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client, names_of_seals
@@ -123,14 +123,12 @@ class Registrar:
             run_id = await self._insert_the_rest(
                 connection, client_id, form, blueprint, sealed, temporary is not None
             )
-            await connection.execute(
-                CLIENTS["record_audit"],
-                {
-                    "actor": registered_by,
-                    "action": "client.registered",
-                    "client_id": client_id,
-                    "details": Jsonb({"plan": form.plan, "blueprint": blueprint.reference}),
-                },
+            await record(
+                connection,
+                actor=registered_by,
+                action="client.registered",
+                client_id=client_id,
+                details={"plan": form.plan, "blueprint": blueprint.reference},
             )
         get_logger("registration").info(
             "client_registered",
@@ -173,14 +171,12 @@ class Registrar:
                 priority=row["priority"],
                 fence=run.fence,
             )
-            await connection.execute(
-                CLIENTS["record_audit"],
-                {
-                    "actor": requested_by,
-                    "action": "client.retried",
-                    "client_id": client_id,
-                    "details": Jsonb({"run": str(run.id)}),
-                },
+            await record(
+                connection,
+                actor=requested_by,
+                action="client.retried",
+                client_id=client_id,
+                details={"run": str(run.id)},
             )
         return run
 
@@ -250,14 +246,12 @@ class Registrar:
                 connection, run_id, lane=lane_of_server(client.server_id), priority=priority
             )
             details = {"from": client.plan, "to": plan, "allowOverLimit": allow_over_limit}
-            await connection.execute(
-                CLIENTS["record_audit"],
-                {
-                    "actor": requested_by,
-                    "action": "client.plan_change_requested",
-                    "client_id": client_id,
-                    "details": Jsonb(details | {"run": str(run_id)}),
-                },
+            await record(
+                connection,
+                actor=requested_by,
+                action="client.plan_change_requested",
+                client_id=client_id,
+                details=details | {"run": str(run_id)},
             )
         get_logger("registration").info(
             "plan_change_requested",

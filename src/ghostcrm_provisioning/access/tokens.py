@@ -16,12 +16,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope, scopes_from
-from ghostcrm_provisioning.clients.client import CLIENTS
+from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.errors import Conflict, InvalidInput, NotAuthenticated, NotFound
 from ghostcrm_provisioning.named_sql import NamedSql
@@ -105,16 +104,11 @@ class Tokens:
                     f"There is a token named {name.strip()!r} already.",
                     next_step="Take another name, or revoke that token first.",
                 )
-            await connection.execute(
-                CLIENTS["record_audit"],
-                {
-                    "actor": created_by,
-                    "action": "token.created",
-                    "client_id": None,
-                    "details": Jsonb(
-                        {"token": str(token_id), "name": name.strip(), "scopes": sorted(scopes)}
-                    ),
-                },
+            await record(
+                connection,
+                actor=created_by,
+                action="token.created",
+                details={"token": str(token_id), "name": name.strip(), "scopes": sorted(scopes)},
             )
         return NewToken(token_id, SecretStr(f"gcp_{prefix}_{secret}"))
 
@@ -154,14 +148,11 @@ class Tokens:
                     f"There is no token {token_id} that could be revoked.",
                     next_step="List them with `ghostcrm admin token list`.",
                 )
-            await connection.execute(
-                CLIENTS["record_audit"],
-                {
-                    "actor": revoked_by,
-                    "action": "token.revoked",
-                    "client_id": None,
-                    "details": Jsonb({"token": str(token_id), "name": row["name"]}),
-                },
+            await record(
+                connection,
+                actor=revoked_by,
+                action="token.revoked",
+                details={"token": str(token_id), "name": row["name"]},
             )
 
 

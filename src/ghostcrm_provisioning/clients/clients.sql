@@ -157,7 +157,3 @@ select s.id, s.name, s.provider, s.region, s.client_limit, s.accepting,
        (select count(*) from client_databases d where d.server_id = s.id) as clients
 from servers s
 order by s.name
-
--- name: record_audit
-insert into audit_log (actor, action, client_id, details)
-values (%(actor)s, %(action)s, %(client_id)s, %(details)s)

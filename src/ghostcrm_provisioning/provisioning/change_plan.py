@@ -16,14 +16,12 @@ afterwards is held against the new one. Nothing is ever deleted.
 
 from __future__ import annotations
 
-from psycopg.types.json import Jsonb
-
+from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.client_database.plan_settings import (
     change_plan,
     observe_changed_plan,
 )
 from ghostcrm_provisioning.client_database.roles import APPLICATION
-from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.clients.plan_change import (
     PLAN_CHANGES,
     PlanChange,
@@ -95,14 +93,12 @@ async def record_plan(work: Work) -> None:
     async with work.held.holding() as connection:
         await connection.execute(PLAN_CHANGES["record_plan"], parameters)
         await connection.execute(PLAN_CHANGES["record_plan_change"], parameters)
-        await connection.execute(
-            CLIENTS["record_audit"],
-            {
-                "actor": "worker",
-                "action": "client.plan_changed",
-                "client_id": change.client_id,
-                "details": Jsonb({"from": change.from_plan, "to": change.to_plan}),
-            },
+        await record(
+            connection,
+            actor="worker",
+            action="client.plan_changed",
+            client_id=change.client_id,
+            details={"from": change.from_plan, "to": change.to_plan},
         )
     get_logger("provisioning").info(
         "client_plan_changed",

@@ -18,11 +18,11 @@ from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
 from structlog.typing import FilteringBoundLogger
 
+from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
-from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client
+from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.clients.run import HeldRun, Run, RunStep, list_steps
 from ghostcrm_provisioning.control_database.database import Connection, ControlDatabase
 from ghostcrm_provisioning.errors import (
@@ -205,14 +205,12 @@ class ClientDatabaseProvisioner:
             return decision.wait_seconds
         async with held.failing(at.position if at else None, error) as connection:
             await self._on_failure(connection, client, held.run, error)
-            await connection.execute(
-                CLIENTS["record_audit"],
-                {
-                    "actor": "worker",
-                    "action": WORKFLOWS[held.run.kind].failure,
-                    "client_id": client.id,
-                    "details": Jsonb({"code": error.code, "step": at.name if at else None}),
-                },
+            await record(
+                connection,
+                actor="worker",
+                action=WORKFLOWS[held.run.kind].failure,
+                client_id=client.id,
+                details={"code": error.code, "step": at.name if at else None},
             )
         log.error("run_failed", status="failed", exc_info=caused_by if error.retryable else None)
         return None

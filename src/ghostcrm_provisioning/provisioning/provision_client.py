@@ -17,8 +17,7 @@ a crash at any instant, or beside a zombie of itself.
 
 from __future__ import annotations
 
-from psycopg.types.json import Jsonb
-
+from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.client_database.admin_user import (
     AdminUser,
     create_admin_user,
@@ -151,14 +150,12 @@ async def hand_over(work: Work) -> None:
 
 async def client_is_ready(connection: Connection, client: Client) -> None:
     await connection.execute(CLIENTS["mark_ready"], {"client_id": client.id})
-    await connection.execute(
-        CLIENTS["record_audit"],
-        {
-            "actor": "worker",
-            "action": "client.ready",
-            "client_id": client.id,
-            "details": Jsonb({"database": client.database_name, "plan": client.plan}),
-        },
+    await record(
+        connection,
+        actor="worker",
+        action="client.ready",
+        client_id=client.id,
+        details={"database": client.database_name, "plan": client.plan},
     )
 
 

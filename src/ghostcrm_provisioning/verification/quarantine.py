@@ -11,10 +11,10 @@ What is promised, whatever happens to this process in between:
 
 from __future__ import annotations
 
-from psycopg.types.json import Jsonb
 from structlog.typing import FilteringBoundLogger
 
-from ghostcrm_provisioning.clients.client import CLIENTS, Client
+from ghostcrm_provisioning.audit.record import record
+from ghostcrm_provisioning.clients.client import Client
 from ghostcrm_provisioning.clients.verdict import VERDICTS
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.errors import PostconditionNotMet
@@ -42,14 +42,12 @@ async def make_quarantine(
         marked = await connection.execute(VERDICTS["mark_quarantined"], {"client_id": client.id})
         if await marked.fetchone() is None:
             return
-        await connection.execute(
-            CLIENTS["record_audit"],
-            {
-                "actor": "verifier",
-                "action": "client.quarantined",
-                "client_id": client.id,
-                "details": Jsonb({"database": request.name}),
-            },
+        await record(
+            connection,
+            actor="verifier",
+            action="client.quarantined",
+            client_id=client.id,
+            details={"database": request.name},
         )
     _log(client).warning("client_quarantined", status="quarantined", seen=seen.seen)
 
@@ -77,14 +75,12 @@ async def make_release(
         marked = await connection.execute(VERDICTS["mark_released"], {"client_id": client.id})
         if await marked.fetchone() is None:
             return
-        await connection.execute(
-            CLIENTS["record_audit"],
-            {
-                "actor": "verifier",
-                "action": "client.released",
-                "client_id": client.id,
-                "details": Jsonb({"database": request.name}),
-            },
+        await record(
+            connection,
+            actor="verifier",
+            action="client.released",
+            client_id=client.id,
+            details={"database": request.name},
         )
     _log(client).info("client_released", status="ready", seen=seen.seen)
 

@@ -23,10 +23,11 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from structlog.typing import FilteringBoundLogger
 
+from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, read_blueprint
 from ghostcrm_provisioning.client_database.isolation.verdict import Verdict
 from ghostcrm_provisioning.client_database.roles import APPLICATION
-from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client
+from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.clients.verdict import VERDICTS, StoredVerdict, list_verdicts
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.errors import (
@@ -369,10 +370,7 @@ class Verifier:
     async def _audit(
         self, connection: Connection, client: Client, actor: str, action: str, **details: Any
     ) -> None:
-        await connection.execute(
-            CLIENTS["record_audit"],
-            {"actor": actor, "action": action, "client_id": client.id, "details": Jsonb(details)},
-        )
+        await record(connection, actor=actor, action=action, client_id=client.id, details=details)
 
     # --- what it works with -----------------------------------------------------------------------
 
