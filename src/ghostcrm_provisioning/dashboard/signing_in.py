@@ -1,0 +1,232 @@
+"""Who is looking: the session's cookie, the guard of every page, and the check of every form.
+
+Sessions and accounts themselves are in ``access``. A page without :func:`page_for`, or a form without
+:func:`form_for`, is refused by a test unless it is one of the few that are for everybody.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlencode, urlsplit
+
+from fastapi import Depends, Request
+from starlette.datastructures import FormData
+from starlette.responses import Response
+
+from ghostcrm_provisioning.access.principal import Principal
+from ghostcrm_provisioning.access.scope import Scope
+from ghostcrm_provisioning.dashboard.rendering import PREFIX, path_with_query
+from ghostcrm_provisioning.errors import NotPermitted
+from ghostcrm_provisioning.web.site import TheSite
+
+if TYPE_CHECKING:
+    from ghostcrm_provisioning.access.sessions import NewSession, Session
+
+SIGN_IN = f"{PREFIX}/sign-in"
+CHANGE_PASSWORD = f"{PREFIX}/change-password"
+CSRF_FIELD = "csrf_token"
+LIVE_HEADER = "x-live"
+_LONGEST_RETURN_PATH = 2000
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Somebody who is signed in, looking at a page."""
+
+    session: Session
+
+    @property
+    def principal(self) -> Principal:
+        return self.session.principal
+
+    @property
+    def csrf_token(self) -> str:
+        return self.session.csrf_token
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A form that really comes from one of our pages, sent by somebody who is signed in."""
+
+    visit: Visit
+    form: FormData
+
+    @property
+    def principal(self) -> Principal:
+        return self.visit.principal
+
+    def text(self, name: str) -> str:
+        """The text of a field, without blanks around it; empty when it was not sent."""
+        return self.untouched(name).strip()
+
+    def untouched(self, name: str) -> str:
+        """The text of a field exactly as it was typed: for passwords."""
+        value = self.form.get(name)
+        return value if isinstance(value, str) else ""
+
+    def texts(self, name: str) -> list[str]:
+        """All values of a field that may be sent several times."""
+        return [value for value in self.form.getlist(name) if isinstance(value, str)]
+
+
+class SignInNeeded(Exception):
+    """Nobody is signed in (any more); afterwards the visitor comes back to ``return_to``."""
+
+    def __init__(self, return_to: str) -> None:
+        super().__init__()
+        self.return_to = return_to
+
+
+class PasswordChangeNeeded(Exception):
+    """The account has a temporary password, and must choose its own before anything else."""
+
+
+# --- the cookie -----------------------------------------------------------------------------------
+
+
+def is_secure(request: Request) -> bool:
+    """Whether the visitor's browser speaks TLS (with us, or with a proxy that is trusted)."""
+    return request.url.scheme == "https"
+
+
+def cookie_name(request: Request) -> str:
+    """``__Host-`` keeps other hosts and plain HTTP from setting it; browsers take it with TLS only."""
+    return "__Host-ghostcrm_session" if is_secure(request) else "ghostcrm_session"
+
+
+def set_session_cookie(request: Request, response: Response, new: NewSession) -> None:
+    """Give the browser its session. It ends with the browser, and on our side by its time-outs."""
+    response.set_cookie(
+        cookie_name(request),
+        new.cookie.get_secret_value(),
+        path="/",
+        secure=is_secure(request),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def forget_session_cookie(request: Request, response: Response) -> None:
+    response.delete_cookie(
+        cookie_name(request), path="/", secure=is_secure(request), httponly=True, samesite="lax"
+    )
+
+
+# --- the guard ------------------------------------------------------------------------------------
+
+
+async def find_visit(request: Request, site: TheSite) -> Visit | None:
+    """Whoever is signed in, if anybody is."""
+    cookie = request.cookies.get(cookie_name(request))
+    # What the page's script asks by itself keeps no session from running out.
+    is_use = request.headers.get(LIVE_HEADER) is None and not request.url.path.startswith(
+        f"{PREFIX}/events/"
+    )
+    session = None if not cookie else await site.sessions.find(cookie, is_use=is_use)
+    visit = None if session is None else Visit(session)
+    request.state.visit = visit
+    if visit is not None:
+        request.state.principal = visit.principal
+    return visit
+
+
+MaybeVisit = Annotated[Visit | None, Depends(find_visit)]
+
+
+def page_for(scope: Scope | None) -> Any:
+    """The dependency that lets in who is signed in and has ``scope`` (None: whoever is signed in)."""
+
+    async def check(request: Request, visit: MaybeVisit) -> Visit:
+        if visit is None:
+            raise SignInNeeded(_where_to_return(request))
+        if visit.session.must_change_password and request.url.path != CHANGE_PASSWORD:
+            raise PasswordChangeNeeded
+        if scope is not None and not visit.principal.may(scope):
+            raise NotPermitted(
+                f"This page needs the right {scope.value}, which your account does not have.",
+                next_step="Ask an admin who may manage access to give it to you.",
+                scope=scope.value,
+            )
+        return visit
+
+    check.scope = scope  # type: ignore[attr-defined]  # read from the route table by a test
+    return Depends(check)
+
+
+def form_for(scope: Scope | None) -> Any:
+    """The dependency of every form: :func:`page_for`, and that one of our pages has sent it."""
+
+    async def check(request: Request, visit: Annotated[Visit, page_for(scope)]) -> Submission:
+        refuse_other_origins(request)
+        form = await request.form()
+        sent = form.get(CSRF_FIELD)
+        if not isinstance(sent, str) or not hmac.compare_digest(
+            sent.encode(), visit.csrf_token.encode()
+        ):
+            raise ForgedForm
+        return Submission(visit, form)
+
+    check.scope = scope  # type: ignore[attr-defined]
+    check.is_form = True  # type: ignore[attr-defined]
+    return Depends(check)
+
+
+class ForgedForm(NotPermitted):
+    """This form was not sent from a page of this session, so nothing was changed."""
+
+    code = "forged_form"
+    default_next_step = "Go back, reload the page, and send the form again."
+
+
+def refuse_other_origins(request: Request) -> None:
+    """Raises ForgedForm when the browser says that another site has sent this."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None and site != "same-origin":
+        raise ForgedForm
+    origin = request.headers.get("origin")
+    # The scheme is left out: a proxy that ends TLS need not be trusted with it for this.
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise ForgedForm
+
+
+# --- coming back ----------------------------------------------------------------------------------
+
+
+def address_of(request: Request) -> str:
+    """Where the visitor is, as far as that can be known."""
+    return "unknown" if request.client is None else request.client.host
+
+
+def _where_to_return(request: Request) -> str:
+    """The page itself; for a form, the page that it stands on."""
+    if request.method == "GET":
+        return path_with_query(request)
+    referring = urlsplit(request.headers.get("referer", ""))
+    if referring.netloc != request.headers.get("host"):
+        return f"{PREFIX}/"
+    return referring.path + (f"?{referring.query}" if referring.query else "")
+
+
+def sign_in_path(return_to: str) -> str:
+    """The sign-in page that leads back to ``return_to``."""
+    where = safe_return_path(return_to)
+    return SIGN_IN if where == f"{PREFIX}/" else f"{SIGN_IN}?{urlencode({'return_to': where})}"
+
+
+def safe_return_path(path: str) -> str:
+    """``path`` when it is a page of ours, else the overview: nobody is led to another site."""
+    home = f"{PREFIX}/"
+    if (
+        len(path) > _LONGEST_RETURN_PATH
+        or not path.isascii()
+        or not path.isprintable()
+        or "\\" in path
+        or not path.startswith(home)
+        or "//" in path.split("?", maxsplit=1)[0]
+        or "/." in path.split("?", maxsplit=1)[0]
+        or path.startswith((SIGN_IN, f"{PREFIX}/sign-out", f"{PREFIX}/static", f"{PREFIX}/events"))
+    ):
+        return home
+    return path
