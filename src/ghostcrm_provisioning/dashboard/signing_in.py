@@ -121,8 +121,8 @@ async def find_visit(request: Request, site: TheSite) -> Visit | None:
     """Whoever is signed in, if anybody is."""
     cookie = request.cookies.get(cookie_name(request))
     # What the page's script asks by itself keeps no session from running out.
-    is_use = request.headers.get(LIVE_HEADER) is None and not request.url.path.startswith(
-        f"{PREFIX}/events/"
+    is_use = LIVE_HEADER not in request.headers and "text/event-stream" not in request.headers.get(
+        "accept", ""
     )
     session = None if not cookie else await site.sessions.find(cookie, is_use=is_use)
     visit = None if session is None else Visit(session)
@@ -226,7 +226,8 @@ def safe_return_path(path: str) -> str:
         or not path.startswith(home)
         or "//" in path.split("?", maxsplit=1)[0]
         or "/." in path.split("?", maxsplit=1)[0]
-        or path.startswith((SIGN_IN, f"{PREFIX}/sign-out", f"{PREFIX}/static", f"{PREFIX}/events"))
+        or path.startswith((SIGN_IN, f"{PREFIX}/sign-out", f"{PREFIX}/static"))
+        or path.partition("?")[0].endswith("/events")
     ):
         return home
     return path
