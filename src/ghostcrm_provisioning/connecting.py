@@ -21,8 +21,8 @@ from ghostcrm_provisioning.client_database.roles import (
 from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client, names_of_seals
 from ghostcrm_provisioning.clients.credentials import Credentials, with_password_for
 from ghostcrm_provisioning.errors import ClientNotReady, ClientQuarantined, InvalidInput, NotFound
+from ghostcrm_provisioning.passwords import hash_password, make_temporary_password
 from ghostcrm_provisioning.provisioning.work import as_caretaker, login_of, open_secrets
-from ghostcrm_provisioning.registrar import hash_password, make_temporary_password
 from ghostcrm_provisioning.wiring import Installation
 
 

@@ -7,12 +7,9 @@ here: what goes on is its bcrypt hash, sealed. Retries and changes of plan are a
 from __future__ import annotations
 
 import asyncio
-import secrets
-import string
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-import bcrypt
 
 from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, read_blueprint
@@ -37,18 +34,13 @@ from ghostcrm_provisioning.errors import (
     NoServerAvailable,
     NotFound,
 )
+from ghostcrm_provisioning.passwords import hash_password, make_temporary_password
 from ghostcrm_provisioning.provisioning.change_plan import CHANGE_PLAN
 from ghostcrm_provisioning.provisioning.provision_client import PROVISION_CLIENT
 from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.queue.provisioning_queue import ProvisioningQueue, lane_of_server
 from ghostcrm_provisioning.registration_form import RegistrationForm
 from ghostcrm_provisioning.sealing import Sealer
-
-# What Supabase Auth itself uses.
-BCRYPT_COST = 10
-# Without characters that are mistaken for one another; 20 of these are 114 bits.
-_READABLE = "".join(set(string.ascii_letters + string.digits) - set("0O1lI"))
-_TEMPORARY_PASSWORD_LENGTH = 20
 
 
 @dataclass(frozen=True)
@@ -398,13 +390,3 @@ class Registrar:
             connection, run_id, lane=lane_of_server(server["id"]), priority=priority
         )
         return run_id
-
-
-def hash_password(password: str) -> str:
-    """bcrypt, as Supabase Auth accepts it. Takes some tens of milliseconds by design."""
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(BCRYPT_COST)).decode()
-
-
-def make_temporary_password() -> str:
-    """A strong password that can be read aloud; its owner must change it."""
-    return "".join(secrets.choice(_READABLE) for _ in range(_TEMPORARY_PASSWORD_LENGTH))
