@@ -20,8 +20,10 @@ GhostcrmError
 │   ├── ClientNotReady
 │   ├── PlanDoesNotFit
 │   ├── DatabaseClosed
-│   └── ClientQuarantined
+│   ├── ClientQuarantined
+│   └── LastAdmin
 ├── NotAuthenticated           we do not know who is asking                      exit 4, HTTP 401
+│   └── AccountLocked          … nor look at what is sent, for a while           exit 4, HTTP 429
 ├── NotPermitted               whoever asks may not do this                      exit 4, HTTP 403
 ├── TooManyStreams             as many as one may have are open                  HTTP 429
 ├── StillRunning               not finished in the time given; it goes on        exit 7, HTTP 202
@@ -48,6 +50,7 @@ GhostcrmError
 │   └── WorkerDiedRepeatedly
 ├── TransientFailure           trying again may help; counts as an attempt
 │   ├── ServerUnreachable
+│   ├── MainProjectUnreachable
 │   ├── DatabaseBusy
 │   ├── PostconditionNotMet
 │   └── UnexpectedFailure
@@ -241,6 +244,13 @@ class DatabaseClosed(Conflict):
     default_next_step = "See whose it is, and why it was closed, with `ghostcrm clients list`."
 
 
+class LastAdmin(Conflict):
+    """Nobody would be left who may do everything."""
+
+    code = "last_admin"
+    default_next_step = "Make another admin first: `ghostcrm admin create EMAIL --scope admin`."
+
+
 class NotAuthenticated(GhostcrmError):
     """Nobody whom we know is asking: the token or password is missing, wrong, expired or revoked."""
 
@@ -250,6 +260,18 @@ class NotAuthenticated(GhostcrmError):
     default_next_step = (
         "Send `Authorization: Bearer TOKEN` with a valid token (`ghostcrm admin token create`)."
     )
+
+
+class AccountLocked(NotAuthenticated):
+    """Too many sign-ins have failed; the next one has to wait."""
+
+    code = "account_locked"
+    http_status = 429
+    default_next_step = "Wait for the time that is named. An operator can end the wait: `ghostcrm admin unlock EMAIL`."
+
+    def __init__(self, message: str | None = None, *, wait_seconds: int = 1) -> None:
+        super().__init__(message, waitSeconds=wait_seconds)
+        self.wait_seconds = wait_seconds
 
 
 class NotPermitted(GhostcrmError):
@@ -458,6 +480,16 @@ class ServerUnreachable(TransientFailure):
 
     code = "server_unreachable"
     default_next_step = "Check that the server runs and that this machine reaches it."
+
+
+class MainProjectUnreachable(TransientFailure):
+    """The main project's keys cannot be read, so its tokens cannot be checked."""
+
+    code = "main_project_unreachable"
+    default_next_step = (
+        "Check that SUPABASE_URL is right and that this machine reaches it; tokens of "
+        "`ghostcrm admin token create` work meanwhile."
+    )
 
 
 class DatabaseBusy(TransientFailure):

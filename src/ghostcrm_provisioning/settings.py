@@ -188,6 +188,22 @@ class Settings(BaseSettings):
         ge=0,
         description="Days after which a file of the log is deleted; 0 keeps all of them.",
     )
+    admin_email: str = Field(
+        default="admin@ghostcrm.internal",
+        pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
+        description="Email address of the first admin account, which `ghostcrm up` makes where there is "
+        "none.",
+    )
+    session_idle_minutes: float = Field(
+        default=30.0,
+        gt=0,
+        description="A session in the dashboard ends when it was not used for so long.",
+    )
+    session_longest_hours: float = Field(
+        default=12.0,
+        gt=0,
+        description="A session in the dashboard ends after so long, used or not.",
+    )
     debug_provisioning: bool = Field(
         default=False,
         validation_alias="DEBUG_PROVISIONING",

@@ -44,6 +44,9 @@ HONOURED: dict[str, tuple[str, object]] = {
     "notify_urls": ("json://u:p@h mailto://x", "json://u:p@h mailto://x"),
     "sealing_keys": ("id:a2V5", "id:a2V5"),
     "keep_logs_days": ("7", 7),
+    "admin_email": ("olga@example.com", "olga@example.com"),
+    "session_idle_minutes": ("10", 10.0),
+    "session_longest_hours": ("8", 8.0),
     "debug_provisioning": ("true", True),
 }
 DEFAULTS: dict[str, object] = {
@@ -78,6 +81,9 @@ DEFAULTS: dict[str, object] = {
     "notify_urls": None,
     "sealing_keys": None,
     "keep_logs_days": 90,
+    "admin_email": "admin@ghostcrm.internal",
+    "session_idle_minutes": 30.0,
+    "session_longest_hours": 12.0,
     "debug_provisioning": False,
 }
 

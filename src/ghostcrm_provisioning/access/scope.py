@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
 
 from ghostcrm_provisioning.errors import InvalidInput
 
@@ -45,7 +45,7 @@ class Scope(StrEnum):
     ADMIN = ("admin", "Everything.")
 
 
-def scopes_from(names: Any) -> frozenset[Scope]:
+def scopes_from(names: Iterable[str]) -> frozenset[Scope]:
     """The scopes of these names.
 
     Raises:
@@ -61,3 +61,9 @@ def scopes_from(names: Any) -> frozenset[Scope]:
     if not scopes:
         raise InvalidInput("At least one scope is needed.")
     return frozenset(scopes)
+
+
+def stored_scopes(names: Iterable[str]) -> frozenset[Scope]:
+    """The scopes of a row. A right that this version does not know is none; there may be none at all."""
+    known = set(Scope)
+    return frozenset(Scope(name) for name in names if name in known)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from ghostcrm_provisioning.access.accounts import Accounts
+from ghostcrm_provisioning.access.sessions import Sessions
 from ghostcrm_provisioning.access.tokens import Tokens
 from ghostcrm_provisioning.queue.provisioning_queue import QueueStatus
 from ghostcrm_provisioning.web.announcements import Announcements
@@ -26,6 +28,8 @@ class Site:
 
     installation: Installation
     tokens: Tokens
+    accounts: Accounts
+    sessions: Sessions
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     announcements: Announcements = field(init=False)
@@ -41,7 +45,19 @@ class Site:
 
 def open_site(installation: Installation) -> Site:
     """Put together what requests need of an open installation."""
-    return Site(installation=installation, tokens=Tokens(installation.control))
+    settings, control = installation.settings, installation.control
+    accounts = Accounts(control)
+    return Site(
+        installation=installation,
+        tokens=Tokens(control),
+        accounts=accounts,
+        sessions=Sessions(
+            control,
+            accounts,
+            idle=timedelta(minutes=settings.session_idle_minutes),
+            longest=timedelta(hours=settings.session_longest_hours),
+        ),
+    )
 
 
 def site_of(request: Request) -> Site:
