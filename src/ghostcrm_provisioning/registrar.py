@@ -10,7 +10,6 @@ import asyncio
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-
 from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, read_blueprint
 from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
