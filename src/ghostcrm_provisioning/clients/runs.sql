@@ -176,18 +176,19 @@ join clients c on c.id = r.client_id
 left join lateral (
     select name from steps where run_id = r.id and status = 'failed' order by position limit 1
 ) s on true
-where r.status = 'failed' and r.finished_at > clock_timestamp() - make_interval(hours => %(hours)s)
+where r.status = 'failed' and r.finished_at > now() - make_interval(hours => %(hours)s)
 order by r.finished_at desc, r.id
 limit %(limit)s
 
 -- name: count_succeeded_since
 select count(*) as succeeded from runs
 where status = 'succeeded'
-  and finished_at > clock_timestamp() - make_interval(mins => %(minutes)s)
+  and finished_at > now() - make_interval(mins => %(minutes)s)
 
 -- name: count_failed_since
+-- now() and not clock_timestamp(): what changes within a statement is not looked up in an index.
 select count(*) as failed from runs
-where status = 'failed' and finished_at > clock_timestamp() - make_interval(hours => %(hours)s)
+where status = 'failed' and finished_at > now() - make_interval(hours => %(hours)s)
 
 -- name: heartbeat
 -- A worker that was thought dead and removed comes back as itself.
