@@ -133,6 +133,7 @@ class ListedDatabase(Document):
     provider: str
     name: str
     server: str
+    region: str | None
 
 
 class ClientRow(Document):
@@ -147,6 +148,7 @@ class ClientRow(Document):
     database: ListedDatabase
     created_at: datetime
     ready_at: datetime | None
+    updated_at: datetime
     quarantined_at: datetime | None
     isolation: Isolation | None
 

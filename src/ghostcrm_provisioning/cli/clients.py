@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,8 +23,8 @@ from ghostcrm_provisioning.cli.provision import describe, report, watch
 from ghostcrm_provisioning.cli.session import ClientId, find_client_id, run_with_installation
 from ghostcrm_provisioning.client_database.program_settings import PLACEHOLDERS, as_env_file
 from ghostcrm_provisioning.client_database.roles import CLIENT_LOGIN_ROLES
-from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.clients.documents import attempt_document, client_row_document
+from ghostcrm_provisioning.clients.listing import STATUSES, ClientFilter, Place, list_clients
 from ghostcrm_provisioning.clients.run import RUNS, find_first_run, list_steps
 from ghostcrm_provisioning.connecting import (
     connect_to,
@@ -55,11 +54,26 @@ _COLOURS = {
 
 
 @app.command("list")
-def list_clients(
+def list_clients_command(
+    search: Annotated[
+        str,
+        typer.Option(
+            help="Only those with words that begin so in their name or their admin's email, or whose id "
+            "begins so."
+        ),
+    ] = "",
     status: Annotated[
-        str | None,
-        typer.Option(help="Only those: registered, provisioning, ready, failed or quarantined."),
+        list[str] | None,
+        typer.Option(
+            help="Only those: registered, provisioning, ready, failed or quarantined. May be given "
+            "several times, as the others may."
+        ),
     ] = None,
+    plan: Annotated[list[str] | None, typer.Option(help="Only those on this plan.")] = None,
+    region: Annotated[
+        list[str] | None, typer.Option(help="Only those on servers of this region.")
+    ] = None,
+    server: Annotated[list[str] | None, typer.Option(help="Only those on this server.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
     after: Annotated[
         str | None, typer.Option(help="Go on after the client with this id (nextCursor).")
@@ -69,40 +83,56 @@ def list_clients(
     """List clients, newest first."""
 
     async def work(installation: Installation) -> None:
-        if status is not None and status not in _COLOURS:
-            raise InvalidInput(f"There is no status {status!r}; there are: {', '.join(_COLOURS)}.")
-        before: tuple[datetime | None, Any] = (None, None)
+        for each in status or ():
+            if each not in STATUSES:
+                raise InvalidInput(
+                    f"There is no status {each!r}; there are: {', '.join(STATUSES)}."
+                )
+        wanted = ClientFilter(
+            search, tuple(status or ()), tuple(plan or ()), tuple(region or ()), tuple(server or ())
+        )
+        place = None
         if after is not None:
             client, _, _ = await describe(installation, await find_client_id(installation, after))
-            before = (client.created_at, client.id)
-        rows = await installation.control.fetch_all(
-            CLIENTS["list_clients"],
-            status=status,
-            before_created_at=before[0],
-            before_id=before[1],
-            limit=limit + 1,
-        )
-        has_more = len(rows) > limit
-        rows = rows[:limit]
-        cursor = str(rows[-1]["id"]) if has_more else None
+            place = Place(client.created_at, client.id)
+        async with installation.control.connection() as connection:
+            page = await list_clients(connection, wanted, limit=limit, after=place)
+        cursor = str(page.rows[-1]["id"]) if page.has_more else None
         if as_json:
-            data = [client_row_document(row) for row in rows]
-            print_json({"data": data, "nextCursor": cursor, "hasMore": has_more})
+            data = [client_row_document(row) for row in page.rows]
+            print_json({"data": data, "nextCursor": cursor, "hasMore": page.has_more})
             return
-        _print_rows(rows, status)
+        _print_rows(page.rows, wanted)
         if cursor:
-            out.print(f"[dim]More: ghostcrm clients list --after {cursor}[/]")
+            asked = _as_options(wanted)
+            out.print(f"[dim]More: ghostcrm clients list {escape(asked)}--after {cursor}[/]")
 
     run_with_installation(work, as_json=as_json, may_begin=False)
 
 
-def _print_rows(rows: list[dict[str, Any]], status: str | None) -> None:
+def _as_options(wanted: ClientFilter) -> str:
+    """The options that ask for it again, with a space after each."""
+    options = [("search", wanted.search)] if wanted.search else []
+    options += [("status", each) for each in wanted.statuses]
+    options += [("plan", each) for each in wanted.plans]
+    options += [("region", each) for each in wanted.regions]
+    options += [("server", each) for each in wanted.servers]
+    return "".join(f"--{name} {shlex.quote(value)} " for name, value in options)
+
+
+def _print_rows(rows: list[dict[str, Any]], wanted: ClientFilter) -> None:
     if not rows:
-        out.print(
-            f"No client is {status}."
-            if status
-            else 'No clients yet. Register one: ghostcrm provision "ACME Corp" --admin-email admin@acme.com'
-        )
+        statuses = " or ".join(wanted.statuses)
+        if wanted.is_empty:
+            said = (
+                "No clients yet. Register one: "
+                'ghostcrm provision "ACME Corp" --admin-email admin@acme.com'
+            )
+        elif wanted == ClientFilter(statuses=wanted.statuses):
+            said = f"No client is {statuses}."
+        else:
+            said = "No client is as asked for."
+        out.print(said)
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     # Short columns first, so that a narrow terminal folds the name and never cuts an id.

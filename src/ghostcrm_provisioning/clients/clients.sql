@@ -77,24 +77,6 @@ select from client_databases where id = %(database_id)s for no key update
 -- name: replace_credentials
 update client_databases set credentials_sealed = %(credentials_sealed)s where id = %(database_id)s
 
--- name: list_clients
--- Newest first; keyset paging by (created_at, id).
-select c.id, c.name, c.plan, c.wanted_plan, c.status::text, c.created_at, c.ready_at,
-       a.email as admin_email, d.name as database_name, s.name as server_name, s.provider,
-       c.quarantined_at, v.began_at as verified_at, v.holds as isolation_holds
-from clients c
-join client_admins a on a.client_id = c.id
-join client_databases d on d.client_id = c.id
-join servers s on s.id = d.server_id
-left join lateral (
-    select began_at, holds from isolation_verdicts where client_id = c.id order by id desc limit 1
-) v on true
-where (%(status)s::text is null or c.status::text = %(status)s)
-  and (%(before_created_at)s::timestamptz is null
-       or (c.created_at, c.id) < (%(before_created_at)s, %(before_id)s))
-order by c.created_at desc, c.id desc
-limit %(limit)s
-
 -- name: ids_by_prefix
 -- At most two, so that the caller can tell "one" from "several".
 select id from clients where id::text like %(prefix)s || '%%' order by id limit 2

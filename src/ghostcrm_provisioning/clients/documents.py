@@ -130,9 +130,11 @@ def client_row_document(row: dict[str, Any]) -> dict[str, Any]:
             "provider": row["provider"],
             "name": row["database_name"],
             "server": row["server_name"],
+            "region": row["region"],
         },
         "createdAt": instant(row["created_at"]),
         "readyAt": instant(row["ready_at"]),
+        "updatedAt": instant(row["updated_at"]),
         "quarantinedAt": instant(row["quarantined_at"]),
         "isolation": isolation_document(row["verified_at"], row["isolation_holds"]),
     }
