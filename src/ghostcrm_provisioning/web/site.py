@@ -13,6 +13,7 @@ from ghostcrm_provisioning.access.accounts import Accounts
 from ghostcrm_provisioning.access.sessions import Sessions
 from ghostcrm_provisioning.access.tokens import Tokens
 from ghostcrm_provisioning.queue.provisioning_queue import QueueStatus
+from ghostcrm_provisioning.statistics.reading import Statistics
 from ghostcrm_provisioning.web.announcements import Announcements
 from ghostcrm_provisioning.web.snapshot import Snapshot
 from ghostcrm_provisioning.web.streams import Streams
@@ -30,6 +31,7 @@ class Site:
     tokens: Tokens
     accounts: Accounts
     sessions: Sessions
+    statistics: Statistics
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     announcements: Announcements = field(init=False)
@@ -56,6 +58,11 @@ def open_site(installation: Installation) -> Site:
             accounts,
             idle=timedelta(minutes=settings.session_idle_minutes),
             longest=timedelta(hours=settings.session_longest_hours),
+        ),
+        statistics=Statistics(
+            control,
+            lease_seconds=settings.lease_seconds,
+            concurrency_per_server=settings.concurrency_per_server,
         ),
     )
 
