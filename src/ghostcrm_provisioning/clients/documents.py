@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ghostcrm_provisioning.clients.client import Client
-from ghostcrm_provisioning.clients.run import Run, RunStep
+from ghostcrm_provisioning.clients.run import Run, RunStep, milliseconds_between
+from ghostcrm_provisioning.clients.run_listing import Attempt, RunTimeline, StepTimeline
 from ghostcrm_provisioning.clients.verdict import StoredVerdict
 
 
@@ -137,6 +138,82 @@ def client_row_document(row: dict[str, Any]) -> dict[str, Any]:
         "updatedAt": instant(row["updated_at"]),
         "quarantinedAt": instant(row["quarantined_at"]),
         "isolation": isolation_document(row["verified_at"], row["isolation_holds"]),
+    }
+
+
+def run_row_document(row: dict[str, Any]) -> dict[str, Any]:
+    """One run in a list; ``step`` is the one at which it stands, None when all are done."""
+    return {
+        "id": str(row["id"]),
+        "clientId": str(row["client_id"]),
+        "clientName": row["client_name"],
+        "kind": row["kind"],
+        "status": row["status"],
+        "step": row["step"],
+        "attempt": row["attempt"],
+        "createdAt": instant(row["created_at"]),
+        "queuedAt": instant(row["queued_at"]),
+        "startedAt": instant(row["started_at"]),
+        "finishedAt": instant(row["finished_at"]),
+        "nextAttemptAt": instant(row["next_attempt_at"]),
+        "durationMs": whole_ms(milliseconds_between(row["queued_at"], row["finished_at"])),
+        "error": row["error"],
+    }
+
+
+def run_timeline_document(timeline: RunTimeline) -> dict[str, Any]:
+    """One run with its steps and all attempts at them, for a waterfall."""
+    run = timeline.run
+    document: dict[str, Any] = {
+        "id": str(run.id),
+        "clientId": str(run.client_id),
+        "kind": run.kind,
+        "status": run.status,
+        "createdAt": instant(run.created_at),
+        "queuedAt": instant(run.queued_at),
+        "startedAt": instant(run.started_at),
+        "finishedAt": instant(run.finished_at),
+        "nextAttemptAt": instant(run.next_attempt_at),
+        "durationMs": whole_ms(run.duration_ms),
+        "workerId": None if run.worker_id is None else str(run.worker_id),
+        "workerDeaths": run.worker_deaths,
+        "error": run.error,
+        "steps": [_step_timeline_document(step) for step in timeline.steps],
+    }
+    if timeline.to_plan is not None:
+        document["planChange"] = {
+            "fromPlan": timeline.from_plan,
+            "toPlan": timeline.to_plan,
+            "requestedBy": timeline.requested_by,
+        }
+    return document
+
+
+def _step_timeline_document(timeline: StepTimeline) -> dict[str, Any]:
+    step = timeline.step
+    return {
+        "position": step.position,
+        "name": step.name,
+        "status": step.status,
+        "attempt": step.attempt,
+        "startedAt": instant(step.started_at),
+        "finishedAt": instant(step.finished_at),
+        "durationMs": whole_ms(step.duration_ms),
+        "observation": step.observation,
+        "error": step.error,
+        "attempts": [_attempt_of_step_document(attempt) for attempt in timeline.attempts],
+    }
+
+
+def _attempt_of_step_document(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "attempt": attempt.number,
+        "outcome": attempt.outcome,
+        "startedAt": instant(attempt.started_at),
+        "finishedAt": instant(attempt.finished_at),
+        "durationMs": whole_ms(attempt.duration_ms),
+        "workerId": str(attempt.worker_id),
+        "error": attempt.error,
     }
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ghostcrm_provisioning.clients.documents import instant, whole_ms
-from ghostcrm_provisioning.clients.run import milliseconds_between
+from ghostcrm_provisioning.clients.documents import instant, run_row_document
+from ghostcrm_provisioning.clients.run_listing import RunFilter, list_runs
 from ghostcrm_provisioning.control_database.database import Connection
 from ghostcrm_provisioning.statistics.attention import Concern, find_concerns
 from ghostcrm_provisioning.statistics.numbers import (
@@ -51,7 +51,7 @@ class Overview:
                 "list": [worker.as_document() for worker in self.workers],
             },
             "servers": [server.as_document() for server in self.servers],
-            "recentOperations": [_operation_document(row) for row in self.recent_operations],
+            "recentOperations": [run_row_document(row) for row in self.recent_operations],
         }
 
 
@@ -110,24 +110,5 @@ async def read_overview(
         quarantined=await rows(STATISTICS["latest_quarantined"], {"limit": _LISTED_CONCERNS}),
         undelivered=await row(STATISTICS["count_undelivered"], {"older_than_seconds": 60}),
     )
-    recent = await rows(STATISTICS["recent_operations"], {"limit": _RECENT_OPERATIONS})
-    return Overview(at, clients, queue, workers, servers, concerns, recent)
-
-
-def _operation_document(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": str(row["id"]),
-        "clientId": str(row["client_id"]),
-        "clientName": row["client_name"],
-        "kind": row["kind"],
-        "status": row["status"],
-        "step": row["step"],
-        "attempt": row["attempt"],
-        "createdAt": instant(row["created_at"]),
-        "queuedAt": instant(row["queued_at"]),
-        "startedAt": instant(row["started_at"]),
-        "finishedAt": instant(row["finished_at"]),
-        "nextAttemptAt": instant(row["next_attempt_at"]),
-        "durationMs": whole_ms(milliseconds_between(row["queued_at"], row["finished_at"])),
-        "error": row["error"],
-    }
+    recent = await list_runs(connection, RunFilter(), limit=_RECENT_OPERATIONS)
+    return Overview(at, clients, queue, workers, servers, concerns, recent.rows)

@@ -86,17 +86,6 @@ select count(*) as notifications, min(created_at) as since
 from notifications
 where delivery = 'pending' and created_at < now() - make_interval(secs => %(older_than_seconds)s)
 
--- name: recent_operations
--- The newest runs, with the step at which each stands.
-select r.id, r.client_id, c.name as client_name, r.kind::text, r.status::text, r.error, r.created_at,
-       r.queued_at, r.started_at, r.finished_at, r.next_attempt_at, s.name as step, s.attempt
-from (select * from runs order by created_at desc, id desc limit %(limit)s) r
-join clients c on c.id = r.client_id
-left join lateral (
-    select name, attempt from steps where run_id = r.id and status <> 'done' order by position limit 1
-) s on true
-order by r.created_at desc, r.id desc
-
 -- name: time_to_ready
 -- From being queued to being ready, in ms: for each bucket in which a client became ready, and (bucket
 -- NULL) for the whole time.
