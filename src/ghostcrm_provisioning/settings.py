@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -204,6 +205,18 @@ class Settings(BaseSettings):
         gt=0,
         description="A session in the dashboard ends after so long, used or not.",
     )
+    supabase_url: str | None = Field(
+        default=None,
+        validation_alias="SUPABASE_URL",
+        description="The main GhostCRM project: JWTs of those of its users who have an admin account here "
+        "are accepted by the admin API.",
+    )
+    supabase_jwt_secret: SecretStr | None = Field(
+        default=None,
+        validation_alias="SUPABASE_JWT_SECRET",
+        description="The main project's older JWT secret, if it still signs with that (HS256); its "
+        "published keys need no setting.",
+    )
     debug_provisioning: bool = Field(
         default=False,
         validation_alias="DEBUG_PROVISIONING",
@@ -257,6 +270,32 @@ class Settings(BaseSettings):
                     "must be origins such as https://app.example.com, separated by spaces"
                 )
         return text
+
+    @field_validator("supabase_url")
+    @classmethod
+    def is_a_project(cls, url: str | None) -> str | None:
+        """Whoever answers in its place says who is an admin: so not over an open network."""
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url.strip())
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            raise ValueError("is not a URL") from None
+        if parts.scheme not in {"https", "http"} or not host:
+            raise ValueError("must start with https://")
+        if parts.scheme == "http" and host not in {"localhost", "127.0.0.1", "::1"}:
+            raise ValueError("must start with https:// (http:// is for this machine only)")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("must be no more than the address of the project")
+        return url.strip().rstrip("/")
+
+    @field_validator("supabase_jwt_secret")
+    @classmethod
+    def is_a_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value().encode()) < 32:
+            raise ValueError("must have at least 32 bytes")
+        return secret
 
     @property
     def logs(self) -> Path:

@@ -47,6 +47,8 @@ HONOURED: dict[str, tuple[str, object]] = {
     "admin_email": ("olga@example.com", "olga@example.com"),
     "session_idle_minutes": ("10", 10.0),
     "session_longest_hours": ("8", 8.0),
+    "supabase_url": ("https://abc.supabase.co/", "https://abc.supabase.co"),
+    "supabase_jwt_secret": ("s" * 32, "s" * 32),
     "debug_provisioning": ("true", True),
 }
 DEFAULTS: dict[str, object] = {
@@ -84,6 +86,8 @@ DEFAULTS: dict[str, object] = {
     "admin_email": "admin@ghostcrm.internal",
     "session_idle_minutes": 30.0,
     "session_longest_hours": 12.0,
+    "supabase_url": None,
+    "supabase_jwt_secret": None,
     "debug_provisioning": False,
 }
 
@@ -149,6 +153,14 @@ def test_each_setting_has_its_variable_and_its_sentence() -> None:
         ("GHOSTCRM_EMBEDDED_PORT", "65999"),
         ("GHOSTCRM_EMBEDDED_PORT", "54.32"),
         ("GHOSTCRM_MAX_ATTEMPTS", "-77"),
+        ("GHOSTCRM_ADMIN_EMAIL", "hunter2"),
+        ("GHOSTCRM_SESSION_IDLE_MINUTES", "-77"),
+        ("SUPABASE_URL", "hunter2"),
+        ("SUPABASE_URL", "http://hunter2.supabase.co"),
+        ("SUPABASE_URL", "https://u:hunter2@abc.supabase.co"),
+        ("SUPABASE_URL", "https://abc.supabase.co:hunter2"),
+        ("SUPABASE_URL", "https://[hunter2"),
+        ("SUPABASE_JWT_SECRET", "hunter2"),
         ("GHOSTCRM_MAX_ATTEMPTS", "2177"),
         ("GHOSTCRM_RETRY_FIRST_WAIT_SECONDS", "-77"),
         ("GHOSTCRM_RETRY_FIRST_WAIT_SECONDS", "nan"),

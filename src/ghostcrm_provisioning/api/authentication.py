@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from ghostcrm_provisioning.access.main_project import is_jwt
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.errors import NotAuthenticated, NotPermitted
@@ -30,7 +31,11 @@ async def authenticated(
     """Whoever sent the bearer token. Raises NotAuthenticated."""
     if credentials is None:
         raise NotAuthenticated("There is no bearer token in the request.")
-    principal = await site.tokens.authenticate(credentials.credentials)
+    token = credentials.credentials
+    if site.main_project is not None and is_jwt(token):
+        principal = await site.main_project.verify(token)
+    else:
+        principal = await site.tokens.authenticate(token)
     request.state.principal = principal
     return principal
 

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from ghostcrm_provisioning.access.accounts import Accounts
+from ghostcrm_provisioning.access.main_project import MainProject
 from ghostcrm_provisioning.access.sessions import Sessions
 from ghostcrm_provisioning.access.tokens import Tokens
 from ghostcrm_provisioning.queue.provisioning_queue import QueueStatus
@@ -32,6 +33,7 @@ class Site:
     accounts: Accounts
     sessions: Sessions
     statistics: Statistics
+    main_project: MainProject | None  # None: SUPABASE_URL is not set
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     announcements: Announcements = field(init=False)
@@ -63,6 +65,11 @@ def open_site(installation: Installation) -> Site:
             control,
             lease_seconds=settings.lease_seconds,
             concurrency_per_server=settings.concurrency_per_server,
+        ),
+        main_project=None
+        if settings.supabase_url is None
+        else MainProject(
+            accounts, url=settings.supabase_url, legacy_secret=settings.supabase_jwt_secret
         ),
     )
 
