@@ -37,6 +37,12 @@ SECRET = "the older secret of the main project"
 KEY, ANOTHER, RSA_KEY = make_key(), make_key(), make_key("RS256")
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine may be busy with other tests."""
+    monkeypatch.setattr(published_keys, "_TIMEOUT_SECONDS", 30.0)
+
+
 class Clock:
     """The time that the keys go by."""
 
@@ -316,7 +322,8 @@ async def test_keys_that_cannot_be_read_make_nobody_a_stranger(
     trouble: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(published_keys, "_TIMEOUT_SECONDS", 0.3)
+    if trouble == "hangs":
+        monkeypatch.setattr(published_keys, "_TIMEOUT_SECONDS", 0.3)
     token = signed(claims(published, USER), KEY, "one")
     keys = project._keys
     match trouble:
@@ -347,6 +354,7 @@ async def test_keys_that_cannot_be_read_make_nobody_a_stranger(
     published.status, published.headers, published.body, published.hangs = 200, [], None, False
     keys._url = f"{published.url}/auth/v1/.well-known/jwks.json"
     clock.now += 5
+    monkeypatch.setattr(published_keys, "_TIMEOUT_SECONDS", 30.0)
     await project.verify(token)
 
 

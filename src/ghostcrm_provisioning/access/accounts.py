@@ -14,13 +14,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from ghostcrm_provisioning.access.principal import Principal, actor_of, must_have
 from ghostcrm_provisioning.access.scope import Scope, stored_scopes
 from ghostcrm_provisioning.access.sign_in_tries import SignInTries
-from ghostcrm_provisioning.clients.client import CLIENTS
+from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.control_database.database import Connection, ControlDatabase
 from ghostcrm_provisioning.errors import (
     Conflict,
@@ -120,9 +119,7 @@ class Accounts:
                     f"There is an admin account {email}, or one of that user of the main project.",
                     next_step="See who has one with `ghostcrm admin list`.",
                 )
-            await _audit(
-                connection, by, "admin.created", new.id, email=email, scopes=sorted(scopes)
-            )
+            await _audit(connection, by, "admin.created", new.id, new.email, scopes=sorted(scopes))
         return new
 
     async def ensure_first(self, email: str) -> NewAccount | None:
@@ -145,7 +142,7 @@ class Accounts:
                 "first start",
                 "admin.created",
                 new.id,
-                email=new.email,
+                new.email,
                 scopes=["admin"],
             )
         return new
@@ -239,7 +236,9 @@ class Accounts:
             if row is None:
                 raise NotAuthenticated(_NOT_SIGNED_IN, next_step=_NEXT_STEP)
             await connection.execute(ACCOUNTS["delete_sessions_of_account"], {"id": signed_in.id})
-            await _audit(connection, signed_in, "admin.password_changed", signed_in.id)
+            await _audit(
+                connection, signed_in, "admin.password_changed", signed_in.id, signed_in.name
+            )
         return Principal("account", signed_in.id, signed_in.name, signed_in.scopes, row["version"])
 
     # --- changed ----------------------------------------------------------------------------------
@@ -271,7 +270,12 @@ class Accounts:
             )
             await connection.execute(ACCOUNTS["delete_sessions_of_account"], {"id": account_id})
             await _audit(
-                connection, by, "admin.password_set", account_id, temporary=temporary is not None
+                connection,
+                by,
+                "admin.password_set",
+                account_id,
+                account.email,
+                temporary=temporary is not None,
             )
         await self._tries.unlock(account.email)
         return None if temporary is None else SecretStr(temporary)
@@ -297,6 +301,7 @@ class Accounts:
                 by,
                 "admin.scopes_set",
                 account_id,
+                before["email"],
                 before=sorted(before["scopes"]),
                 after=sorted(scopes),
             )
@@ -316,7 +321,7 @@ class Accounts:
                 ACCOUNTS["disable_account"], {"id": account_id, "by": actor_of(by)}
             )
             await connection.execute(ACCOUNTS["delete_sessions_of_account"], {"id": account_id})
-            await _audit(connection, by, "admin.disabled", account_id)
+            await _audit(connection, by, "admin.disabled", account_id, before["email"])
 
     async def enable(self, account_id: UUID, *, by: Principal | str) -> None:
         """Take back that an account is disabled; its password is the one that it had."""
@@ -324,7 +329,7 @@ class Accounts:
             if before["is_enabled"]:
                 return
             await connection.execute(ACCOUNTS["enable_account"], {"id": account_id})
-            await _audit(connection, by, "admin.enabled", account_id)
+            await _audit(connection, by, "admin.enabled", account_id, before["email"])
 
     async def link(self, account_id: UUID, user_id: UUID | None, *, by: Principal | str) -> None:
         """Say whose JWTs of the main project are this account's; None: nobody's.
@@ -332,7 +337,7 @@ class Accounts:
         Raises:
             Conflict: that user has another account.
         """
-        async with self._changing(account_id, by, counting=True) as (connection, _):
+        async with self._changing(account_id, by, counting=True) as (connection, before):
             if user_id is not None:
                 cursor = await connection.execute(
                     ACCOUNTS["account_of_link"], {"id": account_id, "user_id": user_id}
@@ -351,13 +356,14 @@ class Accounts:
                 by,
                 "admin.linked",
                 account_id,
+                before["email"],
                 user=None if user_id is None else str(user_id),
             )
 
     async def unlock(self, account_id: UUID, *, by: Principal | str) -> None:
         """Forget the sign-ins that have failed, so that the next one need not wait."""
         async with self._changing(account_id, by) as (connection, before):
-            await _audit(connection, by, "admin.unlocked", account_id)
+            await _audit(connection, by, "admin.unlocked", account_id, before["email"])
         await self._tries.unlock(before["email"])
 
     @asynccontextmanager
@@ -468,16 +474,19 @@ async def _another_admin(connection: Connection, account: dict[str, Any]) -> Non
 
 
 async def _audit(
-    connection: Connection, by: Principal | str, action: str, account_id: UUID, **details: Any
+    connection: Connection,
+    by: Principal | str,
+    action: str,
+    account_id: UUID,
+    email: str,
+    **details: Any,
 ) -> None:
-    await connection.execute(
-        CLIENTS["record_audit"],
-        {
-            "actor": actor_of(by),
-            "action": action,
-            "client_id": None,
-            "details": Jsonb({"account": str(account_id), **details}),
-        },
+    await record(
+        connection,
+        actor=actor_of(by),
+        action=action,
+        target=email,
+        details={"account": str(account_id), **details},
     )
 
 

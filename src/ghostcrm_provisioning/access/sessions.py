@@ -16,13 +16,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from ghostcrm_provisioning.access.accounts import Accounts
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import stored_scopes
-from ghostcrm_provisioning.clients.client import CLIENTS
+from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.errors import NotAuthenticated, NotFound
 from ghostcrm_provisioning.named_sql import NamedSql
@@ -116,16 +115,12 @@ class Sessions:
                 raise NotAuthenticated(
                     "The account was changed while you signed in.", next_step="Sign in again."
                 )
-            await connection.execute(
-                CLIENTS["record_audit"],
-                {
-                    "actor": principal.actor,
-                    "action": "admin.signed_in",
-                    "client_id": None,
-                    "details": Jsonb(
-                        {"account": str(principal.id), "address": _shown(address, _LONGEST_ADDRESS)}
-                    ),
-                },
+            await record(
+                connection,
+                actor=principal.actor,
+                action="admin.signed_in",
+                target=principal.name,
+                details={"address": _shown(address, _LONGEST_ADDRESS)},
             )
         return NewSession(session_id, SecretStr(cookie), SecretStr(_csrf_token(cookie)))
 

@@ -18,8 +18,8 @@ from uuid import UUID, uuid4
 
 from pydantic import SecretStr
 
-from ghostcrm_provisioning.access.principal import Principal
-from ghostcrm_provisioning.access.scope import Scope, scopes_from
+from ghostcrm_provisioning.access.principal import Principal, actor_of, must_have
+from ghostcrm_provisioning.access.scope import Scope, stored_scopes
 from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.errors import Conflict, InvalidInput, NotAuthenticated, NotFound
@@ -70,15 +70,19 @@ class Tokens:
         *,
         name: str,
         scopes: frozenset[Scope],
-        created_by: str,
+        created_by: Principal | str,
         expires_at: datetime | None = None,
     ) -> NewToken:
         """Make a token.
 
         Raises:
+            NotPermitted: whoever asks does not have all of these rights himself.
             InvalidInput: the name cannot be used, or the time lies behind us.
             Conflict: a valid token has that name.
         """
+        must_have(created_by, scopes)
+        if not scopes:
+            raise InvalidInput("At least one scope is needed.")
         if not (0 < len(name.strip()) <= 100 and name.isprintable()):
             raise InvalidInput("A token's name has 1 to 100 printable characters.")
         if expires_at is not None and expires_at <= datetime.now(UTC):
@@ -95,7 +99,7 @@ class Tokens:
                     "prefix": prefix,
                     "secret_digest": _digest(secret),
                     "scopes": sorted(scopes),
-                    "created_by": created_by,
+                    "created_by": actor_of(created_by),
                     "expires_at": expires_at,
                 },
             )
@@ -106,7 +110,7 @@ class Tokens:
                 )
             await record(
                 connection,
-                actor=created_by,
+                actor=actor_of(created_by),
                 action="token.created",
                 details={"token": str(token_id), "name": name.strip(), "scopes": sorted(scopes)},
             )
@@ -130,17 +134,40 @@ class Tokens:
             raise NotAuthenticated
         if row["use_is_news"]:
             await self._control.execute(TOKENS["record_use"], id=row["id"])
-        return Principal("token", row["id"], row["name"], scopes_from(row["scopes"]))
+        return Principal("token", row["id"], row["name"], stored_scopes(row["scopes"]))
 
     async def list(self) -> list[TokenRecord]:
         """All tokens, the newest first."""
         return [_record(row) for row in await self._control.fetch_all(TOKENS["list_tokens"])]
 
-    async def revoke(self, token_id: UUID, *, revoked_by: str) -> None:
-        """Raises NotFound when there is no valid token of that id."""
+    async def find(self, text: str) -> TokenRecord:
+        """The token that was not revoked and has this id, prefix or name.
+
+        Raises:
+            NotFound: there is none; Conflict: there are several.
+        """
+        rows = await self._control.fetch_all(TOKENS["find_by_text"], text=text.strip())
+        if not rows:
+            raise NotFound(
+                f"There is no token {text[:100]!r} that was not revoked.",
+                next_step="List them with `ghostcrm admin token list`.",
+            )
+        if len(rows) > 1:
+            raise Conflict(
+                f"Several tokens are called {text[:100]!r}.",
+                next_step="Give the id: `ghostcrm admin token list --json` has it.",
+            )
+        return _record(rows[0])
+
+    async def revoke(self, token_id: UUID, *, revoked_by: Principal | str) -> None:
+        """At once and for good. One's own rights do not matter: this gives nobody anything.
+
+        Raises:
+            NotFound: there is no token of that id that was not revoked.
+        """
         async with self._control.transaction() as connection:
             cursor = await connection.execute(
-                TOKENS["revoke_token"], {"id": token_id, "revoked_by": revoked_by}
+                TOKENS["revoke_token"], {"id": token_id, "revoked_by": actor_of(revoked_by)}
             )
             row = await cursor.fetchone()
             if row is None:
@@ -150,7 +177,7 @@ class Tokens:
                 )
             await record(
                 connection,
-                actor=revoked_by,
+                actor=actor_of(revoked_by),
                 action="token.revoked",
                 details={"token": str(token_id), "name": row["name"]},
             )
@@ -165,7 +192,7 @@ def _record(row: dict[str, Any]) -> TokenRecord:
         id=row["id"],
         name=row["name"],
         prefix=row["prefix"],
-        scopes=scopes_from(row["scopes"]),
+        scopes=stored_scopes(row["scopes"]),
         created_by=row["created_by"],
         created_at=row["created_at"],
         expires_at=row["expires_at"],

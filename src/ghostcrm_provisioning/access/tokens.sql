@@ -21,6 +21,14 @@ select id, name, prefix, scopes, created_by, created_at, expires_at, last_used_a
 from admin_tokens
 order by created_at desc, id desc
 
+-- name: find_by_text
+-- By id, prefix or name; what was revoked is not looked for.
+select id, name, prefix, scopes, created_by, created_at, expires_at, last_used_at, revoked_at,
+       expires_at is null or expires_at > clock_timestamp() as is_valid
+from admin_tokens
+where revoked_at is null
+  and (id::text = lower(%(text)s) or prefix = lower(%(text)s) or lower(name) = lower(%(text)s))
+
 -- name: revoke_token
 update admin_tokens set revoked_at = clock_timestamp(), revoked_by = %(revoked_by)s
 where id = %(id)s and revoked_at is null

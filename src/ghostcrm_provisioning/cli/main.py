@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ghostcrm_provisioning.cli import bench, clients, notifications, postgres, queue
+from ghostcrm_provisioning.cli import admin, bench, clients, notifications, postgres, queue
 from ghostcrm_provisioning.cli.api import api
 from ghostcrm_provisioning.cli.check import check
 from ghostcrm_provisioning.cli.demo import demo
@@ -51,6 +51,7 @@ app.command("provision")(provision)
 app.add_typer(clients.app, name="clients")
 app.command("verify")(verify)
 app.add_typer(queue.app, name="queue")
+app.add_typer(admin.app, name="admin")
 app.add_typer(notifications.app, name="notifications")
 app.command("api")(api)
 app.command("worker")(worker)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+from rich.markup import escape
+
+from ghostcrm_provisioning.access.accounts import Accounts, NewAccount
 from ghostcrm_provisioning.cli.api import Host, Port, document_of, introduce, open_serving
 from ghostcrm_provisioning.cli.output import Json, print_json, say
 from ghostcrm_provisioning.cli.service import run_until_told_to_stop
@@ -36,12 +40,18 @@ def up(host: Host = None, port: Port = None, as_json: Json = False) -> None:
     Ctrl-C stops all but the embedded PostgreSQL in good order; that one keeps running, so that what
     was provisioned stays reachable (`ghostcrm postgres stop` stops it). With --json the document is
     printed as soon as connections are accepted.
+
+    Where there is no admin account yet, the first one is made (GHOSTCRM_ADMIN_EMAIL), and its
+    temporary password is shown this once.
     """
 
     async def work(installation: Installation) -> None:
         serving = open_serving(installation, host=host, port=port)
         try:
             await prepare_template(installation)
+            first = await Accounts(installation.control).ensure_first(
+                installation.settings.admin_email
+            )
         except BaseException:
             serving.close()
             raise
@@ -50,8 +60,12 @@ def up(host: Host = None, port: Port = None, as_json: Json = False) -> None:
         async def announce() -> None:
             await serving.started()
             if as_json:
-                print_json(document_of(serving) | {"workerId": str(standing.id)})
+                print_json(
+                    document_of(serving) | {"workerId": str(standing.id)} | _first_admin(first)
+                )
             introduce(serving)
+            if first is not None and not as_json:
+                _show_first_admin(first)
             say(
                 f"Worker         on {installation.home_server.name}; log in {installation.settings.logs}"
             )
@@ -61,6 +75,20 @@ def up(host: Host = None, port: Port = None, as_json: Json = False) -> None:
         say("Stopped.")
 
     run_with_installation(work, as_json=as_json)
+
+
+def _first_admin(first: NewAccount | None) -> dict[str, Any]:
+    if first is None or first.temporary_password is None:
+        return {}
+    password = first.temporary_password.get_secret_value()
+    return {"firstAdmin": {"email": first.email, "temporaryPassword": password}}
+
+
+def _show_first_admin(first: NewAccount) -> None:
+    password = first.temporary_password
+    shown = password.get_secret_value() if password is not None else ""
+    say(f"First admin    {escape(first.email)}, temporary password [bold]{escape(shown)}[/]")
+    say("               (shown this once; to be changed at the first sign-in)")
 
 
 async def prepare_template(installation: Installation) -> str:
