@@ -8,6 +8,8 @@ GhostcrmError
 │   ├── InvalidPassword
 │   ├── InvalidIdentifier
 │   ├── UnknownPlan
+│   ├── IdempotencyKeyMismatch
+│   ├── MalformedRequest         of a request over HTTP                           HTTP 400
 │   └── InvalidQuery             of a request over HTTP                           HTTP 400
 │       ├── UnknownParameter
 │       ├── InvalidCursor
@@ -17,6 +19,7 @@ GhostcrmError
 │   ├── ClientIdInUse
 │   ├── AlreadyRegistered
 │   ├── IdempotencyKeyReused
+│   ├── RequestStillRunning
 │   ├── ClientNotReady
 │   ├── PlanDoesNotFit
 │   ├── DatabaseClosed
@@ -26,6 +29,12 @@ GhostcrmError
 │   └── AccountLocked          … nor look at what is sent, for a while           exit 4, HTTP 429
 ├── NotPermitted               whoever asks may not do this                      exit 4, HTTP 403
 ├── TooManyStreams             as many as one may have are open                  HTTP 429
+├── TooManyRequests            more than are taken in that time                  HTTP 429
+├── MethodNotAllowed           the address does not take that method             HTTP 405
+├── SentTooSlowly              the request did not arrive in time                HTTP 408
+├── RequestTooLarge            its body is larger than is taken                  HTTP 413
+├── WrongMediaType             its body is not JSON                              HTTP 415
+├── TookTooLong                it could not be answered in time                  HTTP 504
 ├── StillRunning               not finished in the time given; it goes on        exit 7, HTTP 202
 ├── ConfigurationError         the installation must be changed first            exit 1, HTTP 503
 │   ├── InvalidSetting
@@ -144,6 +153,20 @@ class UnknownPlan(InvalidInput):
     code = "unknown_plan"
 
 
+class IdempotencyKeyMismatch(InvalidInput):
+    """That Idempotency-Key was sent before, with another request."""
+
+    code = "idempotency_key_mismatch"
+    default_next_step = "Send a new key with a new request, and the same key only to repeat one."
+
+
+class MalformedRequest(InvalidInput):
+    """The request cannot be read."""
+
+    code = "malformed_request"
+    http_status = 400
+
+
 class InvalidQuery(InvalidInput):
     """The request's query cannot be understood."""
 
@@ -211,6 +234,14 @@ class IdempotencyKeyReused(Conflict):
 
     code = "idempotency_key_reused"
     default_next_step = "Use a new key for a new registration."
+
+
+class RequestStillRunning(Conflict):
+    """The first request with that Idempotency-Key is still being worked on."""
+
+    code = "request_still_running"
+    retryable = True
+    default_next_step = "Send it again in a moment: the answer will be that of the first one."
 
 
 class ClientNotReady(Conflict):
@@ -290,6 +321,61 @@ class TooManyStreams(GhostcrmError):
     retryable = True
     http_status = 429
     default_next_step = "Close one of them; a page that is hidden needs none."
+
+
+class TooManyRequests(GhostcrmError):
+    """More requests came in a minute than are taken."""
+
+    code = "too_many_requests"
+    retryable = True
+    http_status = 429
+    default_next_step = "Wait as long as Retry-After says; RateLimit says how many are left."
+
+    wait_seconds: float = 60.0
+
+
+class MethodNotAllowed(GhostcrmError):
+    """There is something at this address, but it does not take that method."""
+
+    code = "method_not_allowed"
+    http_status = 405
+    default_next_step = "Use one of the methods that Allow names; /docs lists them all."
+
+
+class SentTooSlowly(GhostcrmError):
+    """The request's body did not arrive in time."""
+
+    code = "sent_too_slowly"
+    retryable = True
+    http_status = 408
+    default_next_step = "Send it again, at once."
+
+
+class RequestTooLarge(GhostcrmError):
+    """The request's body is larger than is taken."""
+
+    code = "request_too_large"
+    http_status = 413
+    default_next_step = "Send less; GHOSTCRM_LARGEST_REQUEST_BYTES is the limit."
+
+
+class WrongMediaType(GhostcrmError):
+    """The request's body is not JSON."""
+
+    code = "wrong_media_type"
+    http_status = 415
+    default_next_step = "Send JSON, with `Content-Type: application/json`."
+
+
+class TookTooLong(GhostcrmError):
+    """The request could not be answered in the time that it may take."""
+
+    code = "took_too_long"
+    retryable = True
+    http_status = 504
+    default_next_step = (
+        "Look whether it was done; if not, send it again with the same Idempotency-Key."
+    )
 
 
 class StillRunning(GhostcrmError):
@@ -511,6 +597,7 @@ class UnexpectedFailure(TransientFailure):
     """Something happened that this system did not foresee."""
 
     code = "unexpected_failure"
+    http_status = 500
     default_next_step = "Report this with the client id and the time; the log has the traceback."
 
 

@@ -12,10 +12,15 @@ from importlib.metadata import version
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
+from ghostcrm_provisioning.api.gate import Gate
+from ghostcrm_provisioning.api.idempotency import Idempotency
 from ghostcrm_provisioning.api.routing import add_api
 from ghostcrm_provisioning.dashboard.routing import add_dashboard
 from ghostcrm_provisioning.errors import CannotListen
+from ghostcrm_provisioning.web.arrival import Arrival
+from ghostcrm_provisioning.web.bodies import Bodies
 from ghostcrm_provisioning.web.site import Site, open_site
 from ghostcrm_provisioning.wiring import Installation
 
@@ -32,10 +37,32 @@ def make_application(installation: Installation) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    application.state.site = open_site(installation)
+    site = open_site(installation)
+    application.state.site = site
     add_api(application)
     add_dashboard(application)
+    _add_layers(application, site)
     return application
+
+
+def _add_layers(application: FastAPI, site: Site) -> None:
+    """What a request passes on its way in, the innermost first."""
+    settings = site.installation.settings
+    application.add_middleware(Idempotency, site=site)
+    application.add_middleware(
+        Bodies, largest=settings.largest_request_bytes, seconds=settings.request_seconds
+    )
+    application.add_middleware(Gate, site=site)
+    application.add_middleware(Arrival, site=site)
+    origins = (settings.cors_origins or "").split()
+    if origins:
+        application.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+            expose_headers=["Location", "Retry-After", "X-Request-Id", "RateLimit"],
+        )
 
 
 class Serving:
@@ -76,6 +103,7 @@ class Serving:
         except OSError as problem:
             raise _cannot_listen(problem, *self._socket.getsockname()[:2]) from problem
         finally:
+            await self._site.auditor.close()
             self._server.is_listening.set()  # nobody waits for what will not come
             self._socket.close()
 

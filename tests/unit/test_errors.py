@@ -15,7 +15,7 @@ from ghostcrm_provisioning import errors
 from ghostcrm_provisioning.errors import GhostcrmError, StillRunning, ToldToWait
 
 EXIT_CODES = {1, 2, 3, 4, 5, 7}
-HTTP_STATUSES = {202, 400, 401, 403, 404, 409, 422, 429, 500, 503}
+HTTP_STATUSES = {202, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503, 504}
 _LEAF = re.compile(r"^(?P<lead>[│├└─ ]*)(?P<name>[A-Z][A-Za-z]+)(?P<note>.*)$")
 _NUMBERS = re.compile(r"exit (?P<exit>\d+), HTTP (?P<http>\d+)")
 
@@ -118,4 +118,11 @@ def test_one_who_is_told_to_wait_knows_how_long() -> None:
 def test_only_what_may_pass_by_itself_is_retryable() -> None:
     retryable = {error.__name__ for error in ALL if error.retryable}
     transient = {error.__name__ for error in everyone(errors.TransientFailure)}
-    assert retryable == transient | {"ToldToWait"}
+    of_requests = {
+        "RequestStillRunning",
+        "SentTooSlowly",
+        "TookTooLong",
+        "TooManyRequests",
+        "TooManyStreams",
+    }
+    assert retryable == transient | of_requests | {"ToldToWait"}

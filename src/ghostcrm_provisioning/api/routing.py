@@ -7,10 +7,10 @@ from fastapi import Depends, FastAPI
 from ghostcrm_provisioning.api import problems
 from ghostcrm_provisioning.api.documents import failures
 from ghostcrm_provisioning.api.parameters import only_known_parameters
-from ghostcrm_provisioning.api.routes import clients, provisioning, queue, runs
+from ghostcrm_provisioning.api.routes import clients, health, provisioning, queue, runs
 
 # What anybody may ask, without a token. Every other route declares its scope.
-PUBLIC = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
+PUBLIC = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/errors"})
 
 
 _ROUTERS = (provisioning.router, clients.router, runs.router, queue.router)
@@ -19,6 +19,7 @@ _ROUTERS = (provisioning.router, clients.router, runs.router, queue.router)
 def add_api(application: FastAPI) -> None:
     """Add the API to the application."""
     problems.register(application)
+    application.include_router(health.router)
     for router in _ROUTERS:
         application.include_router(
             router,

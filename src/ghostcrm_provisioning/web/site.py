@@ -16,6 +16,9 @@ from ghostcrm_provisioning.access.tokens import Tokens
 from ghostcrm_provisioning.queue.provisioning_queue import QueueStatus
 from ghostcrm_provisioning.statistics.reading import Statistics
 from ghostcrm_provisioning.web.announcements import Announcements
+from ghostcrm_provisioning.web.auditing import Auditor
+from ghostcrm_provisioning.web.metrics import Metrics
+from ghostcrm_provisioning.web.rate_limits import RateLimits
 from ghostcrm_provisioning.web.snapshot import Snapshot
 from ghostcrm_provisioning.web.streams import Streams
 from ghostcrm_provisioning.wiring import Installation
@@ -39,12 +42,24 @@ class Site:
     announcements: Announcements = field(init=False)
     streams: Streams = field(init=False)
     queue_status: Snapshot[QueueStatus] = field(init=False)
+    auditor: Auditor = field(init=False)
+    rate_limits: RateLimits = field(init=False)
+    metrics: Metrics = field(init=False)
 
     def __post_init__(self) -> None:
         announcements = Announcements(self.installation.control.url, leaving=self.leaving)
         object.__setattr__(self, "announcements", announcements)
         object.__setattr__(self, "streams", Streams(announcements))
         object.__setattr__(self, "queue_status", Snapshot(self.installation.queue.status))
+        object.__setattr__(self, "auditor", Auditor(self.installation.control))
+        object.__setattr__(self, "metrics", Metrics())
+        settings = self.installation.settings
+        limits = RateLimits(
+            per_principal=settings.requests_per_minute,
+            per_address=settings.requests_per_minute_and_address,
+            refusals_per_address=settings.refusals_per_minute_and_address,
+        )
+        object.__setattr__(self, "rate_limits", limits)
 
 
 def open_site(installation: Installation) -> Site:

@@ -1,0 +1,107 @@
+"""For whoever watches this process: is it alive, can it work, and its numbers."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+
+from ghostcrm_provisioning.access.scope import Scope
+from ghostcrm_provisioning.api.authentication import refuse_without, whose_token
+from ghostcrm_provisioning.api.documents import failures
+from ghostcrm_provisioning.web.addresses import is_loopback
+from ghostcrm_provisioning.web.metrics import Metrics
+from ghostcrm_provisioning.web.readiness import look
+from ghostcrm_provisioning.web.site import Site, TheSite
+
+router = APIRouter(tags=["health"])
+
+
+class Alive(BaseModel):
+    """It answers."""
+
+    status: str
+    version: str
+    startedAt: str  # noqa: N815
+
+
+class CheckDocument(BaseModel):
+    """One thing that is needed."""
+
+    name: str
+    ok: bool
+    seen: str
+
+
+class ReadyDocument(BaseModel):
+    """Whether everything that is needed is there."""
+
+    ready: bool
+    checks: list[CheckDocument]
+
+
+@router.get("/healthz", response_model=Alive)
+async def alive(site: TheSite) -> JSONResponse:
+    """The process answers; it says nothing about what it needs."""
+    return JSONResponse(
+        {
+            "status": "alive",
+            "version": version("ghostcrm-provisioning"),
+            "startedAt": site.started_at.isoformat(timespec="seconds"),
+        }
+    )
+
+
+@router.get(
+    "/readyz",
+    response_model=ReadyDocument,
+    responses={
+        503: {"model": ReadyDocument, "description": "Something that is needed is missing."}
+    },
+)
+async def ready(site: TheSite) -> JSONResponse:
+    """Database, queue, workers, disk and blueprint: 503 when one of them is not as it must be."""
+    readiness = await look(site)
+    return JSONResponse(readiness.as_document(), status_code=200 if readiness.is_ready else 503)
+
+
+async def may_read_metrics(request: Request, site: TheSite) -> None:
+    """This machine may without a token, as long as no proxy speaks for others; others need the scope
+    ``metrics:read``.
+
+    Raises:
+        NotAuthenticated, NotPermitted.
+    """
+    peer = request.scope["state"].get("peer") or ""
+    is_forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
+    if is_loopback(peer) and not is_forwarded and "authorization" not in request.headers:
+        return
+    principal = await whose_token(site, request.headers.get("authorization", ""))
+    request.state.principal = principal
+    refuse_without(Scope.METRICS_READ, principal)
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+        **failures(401, 403, 503),
+    },
+)
+async def metrics(site: TheSite, _: Annotated[Any, Depends(may_read_metrics)]) -> Response:
+    """In the text format of Prometheus. From this machine without a token."""
+    await _read_into(site.metrics, site)
+    return Response(site.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _read_into(metrics: Metrics, site: Site) -> None:
+    queue = await site.queue_status.fresh()
+    metrics.queue_length.set(queue.queue_length)
+    metrics.processing.set(queue.processing)
+    metrics.oldest_wait.set((queue.oldest_wait_ms or 0) / 1000)
+    metrics.workers.set(len(queue.workers))

@@ -1,0 +1,102 @@
+"""Errors as RFC 9457 problem details: the error's code, what to do next, and no internal detail.
+
+What a command would be the next step for is said in the words of the API. A traceback goes into the log
+and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Scope
+
+from ghostcrm_provisioning.errors import (
+    GhostcrmError,
+    MethodNotAllowed,
+    NotAuthenticated,
+    ToldToWait,
+    TooManyRequests,
+)
+
+MEDIA_TYPE = "application/problem+json"
+ERRORS_PAGE = "/docs/errors"
+
+_COMMAND = re.compile(r"`ghostcrm (?P<words>[a-z]+(?: [a-z-]+)*)(?P<rest>(?: [^`]+)?)`")
+_AS_CALL = {
+    "clients list": "GET /api/admin/clients",
+    "clients show": "GET /api/admin/clients/{id}",
+    "clients explain": "GET /api/admin/clients/{id}/explain",
+    "clients retry": "POST /api/admin/clients/{id}/retry",
+    "clients connect": "POST /api/admin/clients/{id}/connect",
+    "clients release": "POST /api/admin/clients/{id}/release",
+    "clients verdicts": "GET /api/admin/clients/{id}/verdicts",
+    "clients change-plan": "POST /api/admin/clients/{id}/change-plan",
+    "verify": "POST /api/admin/clients/{id}/verify",
+    "provision": "POST /api/admin/provision-client",
+    "queue status": "GET /api/admin/provision-client/status",
+    "notifications list": "GET /api/admin/notifications",
+    "admin token create": "POST /api/admin/tokens",
+    "admin token list": "GET /api/admin/tokens",
+    "doctor": "GET /readyz",
+}
+
+
+def hint_of(next_step: str) -> str:
+    """The next step with each command replaced by, or followed by, the call that does the same."""
+    return _COMMAND.sub(_call, next_step).replace("`--allow-over-limit`", "`allowOverLimit: true`")
+
+
+def _call(command: re.Match[str]) -> str:
+    call = _AS_CALL.get(command["words"])
+    if call is None:
+        return command[0]
+    words = command["rest"].split()
+    client_id = words[0] if words and not words[0].startswith("-") else "ID"
+    return f"`{call.replace('{id}', client_id)}`"
+
+
+def problem_of(
+    error: GhostcrmError, scope: Scope, *, errors: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
+    """The document of an error."""
+    document: dict[str, Any] = {
+        "type": f"{ERRORS_PAGE}#{error.code}",
+        "title": (type(error).__doc__ or error.code).splitlines()[0],
+        "status": error.http_status,
+        "detail": error.message,
+        "instance": scope["path"],
+        "code": error.code,
+        "hint": hint_of(error.next_step),
+        "docsUrl": f"{ERRORS_PAGE}#{error.code}",
+        "requestId": scope.get("state", {}).get("request_id", ""),
+        "retryable": error.retryable,
+    }
+    if errors is not None:
+        document["errors"] = errors
+    return document
+
+
+def answer_with(
+    error: GhostcrmError, scope: Scope, *, errors: list[dict[str, str]] | None = None
+) -> Response:
+    """The answer to a request that met ``error``."""
+    return Response(
+        json.dumps(problem_of(error, scope, errors=errors), ensure_ascii=False),
+        status_code=error.http_status,
+        media_type=MEDIA_TYPE,
+        headers=_headers(error),
+    )
+
+
+def _headers(error: GhostcrmError) -> dict[str, str]:
+    if isinstance(error, NotAuthenticated):
+        return {"WWW-Authenticate": 'Bearer realm="ghostcrm"'}
+    if isinstance(error, TooManyRequests | ToldToWait):
+        return {"Retry-After": str(max(1, math.ceil(error.wait_seconds)))}
+    if isinstance(error, MethodNotAllowed):
+        return {"Allow": str(error.details.get("allow", ""))}
+    return {}
