@@ -75,7 +75,7 @@ class Serving:
     def __init__(self, installation: Installation, *, host: str, port: int) -> None:
         self._socket = _bound(host, port)
         self.application = make_application(installation)
-        self._site: Site = self.application.state.site
+        self.site: Site = self.application.state.site
         self._server = _Server(
             uvicorn.Config(
                 self.application,
@@ -103,7 +103,7 @@ class Serving:
         except OSError as problem:
             raise _cannot_listen(problem, *self._socket.getsockname()[:2]) from problem
         finally:
-            await self._site.auditor.close()
+            await self.site.auditor.close()
             self._server.is_listening.set()  # nobody waits for what will not come
             self._socket.close()
 
@@ -113,7 +113,7 @@ class Serving:
 
     def stop(self) -> None:
         """Take no more connections, end the streams, finish the rest."""
-        self._site.leaving.set()
+        self.site.leaving.set()
         self._server.should_exit = True
 
     def close(self) -> None:

@@ -44,6 +44,8 @@ def test_up_serves_and_works_and_leaves_in_good_order(service: Start) -> None:
     process, document = service("up")
     assert document["dashboardUrl"] == f"{document['url']}/admin"
     assert document["workerId"]
+    assert document["firstAdmin"]["email"] == "admin@ghostcrm.internal"
+    password = document["firstAdmin"]["temporaryPassword"]
     answer = httpx.get(f"{document['url']}/api/admin/clients/00000000-0000-0000-0000-000000000000")
     assert answer.status_code == 401
     process.send_signal(signal.SIGTERM)
@@ -52,6 +54,7 @@ def test_up_serves_and_works_and_leaves_in_good_order(service: Start) -> None:
     assert rest == ""  # one document, and nothing after it
     assert document["url"] in said
     assert "Stopped." in said
+    assert password not in said  # it is in the document
 
 
 def test_a_taken_port_is_said_so_with_what_to_do(

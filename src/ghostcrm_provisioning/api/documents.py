@@ -380,17 +380,28 @@ class Connections(Document):
     allowed_then: int
 
 
+class InvalidField(BaseModel):
+    """One place in the input that is not as it has to be."""
+
+    pointer: str = Field(examples=["#/clientData/adminEmail"])
+    code: str = Field(examples=["missing"])
+    detail: str = Field(examples=["Field required"])
+
+
 class Problem(BaseModel):
     """What went wrong, and what to do next (RFC 9457)."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str | None = None
-    code: str
-    hint: str
-    retryable: bool = False
+    type: str = Field(examples=["/docs/errors#not_found"])
+    title: str = Field(examples=["There is no such thing here."])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=[f"There is no client {_CLIENT}."])
+    instance: str = Field(examples=[f"/api/admin/clients/{_CLIENT}"])
+    code: str = Field(examples=["not_found"])
+    hint: str = Field(examples=["List what exists with `GET /api/admin/clients`."])
+    docs_url: str = Field(alias="docsUrl", examples=["/docs/errors#not_found"])
+    request_id: str = Field(alias="requestId", examples=["8f14e45fceea467f9d0f0a3c5c1e7b2a"])
+    retryable: bool = Field(examples=[False])
+    errors: list[InvalidField] = Field(default=[], description="Only where input was refused.")
 
 
 _WORDS = {

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from fastapi import Depends, FastAPI
 
-from ghostcrm_provisioning.api import problems
+from ghostcrm_provisioning.api import documentation, problems
 from ghostcrm_provisioning.api.documents import failures
+from ghostcrm_provisioning.api.openapi import describe_api
 from ghostcrm_provisioning.api.parameters import only_known_parameters
 from ghostcrm_provisioning.api.routes import clients, health, provisioning, queue, runs
 
 # What anybody may ask, without a token. Every other route declares its scope.
-PUBLIC = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/errors"})
+PUBLIC = frozenset(
+    {
+        "/healthz",
+        "/readyz",
+        "/metrics",  # to this machine; others need a scope
+        "/openapi.json",
+        "/docs",
+        "/docs/errors",
+        "/docs/docs.css",
+        "/docs/docs.js",
+    }
+)
 
 
 _ROUTERS = (provisioning.router, clients.router, runs.router, queue.router)
@@ -19,7 +31,9 @@ _ROUTERS = (provisioning.router, clients.router, runs.router, queue.router)
 def add_api(application: FastAPI) -> None:
     """Add the API to the application."""
     problems.register(application)
+    application.openapi = lambda: describe_api(application)  # type: ignore[method-assign]
     application.include_router(health.router)
+    application.include_router(documentation.router)
     for router in _ROUTERS:
         application.include_router(
             router,

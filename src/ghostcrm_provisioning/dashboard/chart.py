@@ -150,9 +150,7 @@ def _description(points: Sequence[Point]) -> str:
     last = measured[-1]
     worst = max(measured, key=lambda point: point.p95_ms or 0)
     total = sum(point.count for point in points)
-    gaps = sum(
-        1 for before, after in pairwise(points) if before.count and not after.count
-    )
+    gaps = sum(1 for before, after in pairwise(points) if before.count and not after.count)
     return (
         f"{total:,} client{'' if total == 1 else 's'} became ready. "
         f"Latest: half within {duration(last.p50_ms)}, 95 of 100 within {duration(last.p95_ms)}. "

@@ -29,17 +29,19 @@ from ghostcrm_provisioning.dashboard.signing_in import (
 )
 from ghostcrm_provisioning.errors import GhostcrmError
 
-_POLICY = "; ".join((
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self' data:",
-    "connect-src 'self'",
-    "form-action 'self'",
-    "base-uri 'none'",
-    "frame-ancestors 'none'",
-    "object-src 'none'",
-))
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "object-src 'none'",
+    )
+)
 HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Frame-Options": "DENY",
@@ -132,9 +134,7 @@ async def _lead_to_change_password(request: Request, error: Exception) -> Respon
 
 async def _show_our_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GhostcrmError)
-    return show_error(
-        request, error.http_status, detail=error.message, next_step=error.next_step
-    )
+    return show_error(request, error.http_status, detail=error.message, next_step=error.next_step)
 
 
 async def _show_http_error(request: Request, error: Exception) -> Response:

@@ -152,9 +152,7 @@ async def end_other_sessions(
     site: TheSite, submitted: Annotated[Submission, form_for(None)]
 ) -> Response:
     """Sign out everywhere else."""
-    ended = await site.sessions.end_all_of(
-        submitted.principal.id, but=submitted.visit.session.id
-    )
+    ended = await site.sessions.end_all_of(submitted.principal.id, but=submitted.visit.session.id)
     notice = f"{ended} other session{' has' if ended == 1 else 's have'} ended."
     return go_to(f"{PREFIX}/sessions", notice=notice)
 
