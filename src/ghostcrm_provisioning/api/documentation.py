@@ -91,7 +91,9 @@ def _text(name: str) -> str:
 
 
 def _static(name: str) -> Response:
-    return Response(_text(name), headers={"Content-Type": _STATIC[name], "Cache-Control": "max-age=300"})
+    return Response(
+        _text(name), headers={"Content-Type": _STATIC[name], "Cache-Control": "max-age=300"}
+    )
 
 
 def _every_error(error: type[GhostcrmError] = GhostcrmError) -> list[type[GhostcrmError]]:
