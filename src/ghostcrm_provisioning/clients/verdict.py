@@ -49,12 +49,10 @@ class StoredVerdict:
 
 
 async def list_verdicts(
-    connection: Connection, client_id: UUID, *, limit: int
+    connection: Connection, client_id: UUID, *, limit: int, before: int | None = None
 ) -> list[StoredVerdict]:
-    """The verdicts on a client, newest first."""
-    rows = await (
-        await connection.execute(
-            VERDICTS["list_verdicts"], {"client_id": client_id, "limit": limit}
-        )
-    ).fetchall()
+    """The verdicts on a client, newest first; those before the one with the id ``before``."""
+    parameters = {"client_id": client_id, "limit": limit, "before_id": before}
+    name = "list_verdicts" if before is None else "list_verdicts_before"
+    rows = await (await connection.execute(VERDICTS[name], parameters)).fetchall()
     return [StoredVerdict.from_row(row) for row in rows]

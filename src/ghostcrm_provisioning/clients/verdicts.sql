@@ -16,6 +16,15 @@ where v.client_id = %(client_id)s
 order by v.id desc
 limit %(limit)s
 
+-- name: list_verdicts_before
+-- As list_verdicts, from a verdict on.
+select v.id, v.client_id, v.database_id, v.began_at, v.duration_ms, v.holds, v.findings, v.attempts,
+       v.catalog_fingerprint, v.blueprint, v.blueprint_fingerprint, v.requested_by, v.program_version
+from isolation_verdicts v
+where v.client_id = %(client_id)s and v.id < %(before_id)s
+order by v.id desc
+limit %(limit)s
+
 -- name: note_attempt
 -- A full attack begins.
 update clients set verification_tried_at = clock_timestamp() where id = %(client_id)s
@@ -107,3 +116,7 @@ select pg_try_advisory_lock(hashtextextended('verification on ' || %(server_id)s
 
 -- name: wait_for_turn
 select pg_advisory_lock(hashtextextended('verification on ' || %(server_id)s::uuid, 0))
+
+-- name: announce
+-- As the runs do: "<client id> verdict". Whoever waits for what comes of an attack looks then.
+select pg_notify('ghostcrm_runs', %(client_id)s::uuid || ' verdict looked_after')

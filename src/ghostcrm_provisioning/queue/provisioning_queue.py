@@ -10,6 +10,7 @@ which PgQueuer keeps across all workers.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, cast
@@ -91,6 +92,25 @@ def lane_of_server(server_id: UUID) -> str:
 
 
 @dataclass(frozen=True)
+class AskedVerification:
+    """A verification that somebody asked for; ``release`` is to open a client in quarantine after it."""
+
+    requested_by: str
+    release: bool
+
+    def as_text(self) -> str:
+        return json.dumps({"requestedBy": self.requested_by, "release": self.release})
+
+    @classmethod
+    def from_text(cls, text: str) -> AskedVerification | None:
+        """None when nobody asked: it is the night's."""
+        if not text:
+            return None
+        fields = json.loads(text)
+        return cls(str(fields["requestedBy"]), bool(fields["release"]))
+
+
+@dataclass(frozen=True)
 class QueueStatus:
     """The queue at one moment.
 
@@ -164,15 +184,26 @@ class ProvisioningQueue:
         )
 
     @staticmethod
-    async def enqueue_verification(connection: Connection, client_id: UUID) -> None:
+    async def enqueue_verification(
+        connection: Connection, client_id: UUID, *, asked: AskedVerification | None = None
+    ) -> None:
         """Have a worker look after a client's isolation, within the caller's transaction: attack it,
-        or finish a quarantine or release that was begun."""
-        await _queries_over(connection).enqueue(
-            VERIFICATIONS_LANE,
+        or finish a quarantine or release that was begun.
+
+        Args:
+            asked: when somebody asks for it, and waits; it goes before what the night brings.
+        """
+        payload, key, priority = (
             client_id.bytes,
-            priority=_AFTER_EVERYTHING_ELSE,
-            dedupe_key=f"verification/{client_id}",
-            on_conflict="skip",
+            f"verification/{client_id}",
+            _AFTER_EVERYTHING_ELSE,
+        )
+        if asked is not None:
+            payload += asked.as_text().encode()
+            key += "/release" if asked.release else "/asked"
+            priority = 0
+        await _queries_over(connection).enqueue(
+            VERIFICATIONS_LANE, payload, priority=priority, dedupe_key=key, on_conflict="skip"
         )
 
     async def restore_lost_jobs(self) -> int:

@@ -33,6 +33,7 @@ from ghostcrm_provisioning.queue.provisioning_queue import (
     NOTIFICATIONS_LANE,
     QUEUE,
     VERIFICATIONS_LANE,
+    AskedVerification,
     ProvisioningQueue,
     lane_of_server,
     queue_queries,
@@ -42,7 +43,7 @@ from ghostcrm_provisioning.queue.provisioning_queue import (
 CarryOut = Callable[[UUID, UUID], Awaitable[float | None]]
 Deliver = Callable[[int], Awaitable[float | None]]
 # Looks after one client's isolation, in that attempt (from 0); returns what CarryOut returns.
-LookAfter = Callable[[UUID, int], Awaitable[float | None]]
+LookAfter = Callable[[UUID, int, AskedVerification | None], Awaitable[float | None]]
 # Begins the night's round of verifications, if it is due and nobody has.
 BeginRound = Callable[[], Awaitable[int | None]]
 
@@ -63,6 +64,7 @@ _ASYNCPG_PARAMETERS = (
 )
 _LONGEST_SILENCE = timedelta(seconds=1)
 _GOODBYE_SECONDS = 3.0
+_UUID_BYTES = 16
 
 
 def _raise_if_refused(error: Exception) -> None:
@@ -214,7 +216,10 @@ class Worker:
     async def _on_verification(self, job: Job) -> None:
         if job.payload is None:
             return
-        wait_seconds = await self._look_after(UUID(bytes=bytes(job.payload)), job.attempts)
+        payload = bytes(job.payload)
+        asked = AskedVerification.from_text(payload[_UUID_BYTES:].decode())
+        client_id = UUID(bytes=payload[:_UUID_BYTES])
+        wait_seconds = await self._look_after(client_id, job.attempts, asked)
         if wait_seconds is not None:
             raise RetryRequested(delay=timedelta(seconds=wait_seconds), reason="next attempt")
 

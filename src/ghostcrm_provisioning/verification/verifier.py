@@ -14,7 +14,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -54,7 +54,7 @@ from ghostcrm_provisioning.provisioning.work import (
     template_of,
 )
 from ghostcrm_provisioning.provisioning_log import get_logger
-from ghostcrm_provisioning.queue.provisioning_queue import ProvisioningQueue
+from ghostcrm_provisioning.queue.provisioning_queue import AskedVerification, ProvisioningQueue
 from ghostcrm_provisioning.sealing import Sealer
 from ghostcrm_provisioning.verification.doors import Neighbour
 from ghostcrm_provisioning.verification.quarantine import make_quarantine, make_release
@@ -65,6 +65,7 @@ from ghostcrm_provisioning.verification.verifying import attack
 _UNTOUCHED_HOURS = 20
 _NEIGHBOURS_TRIED = 3
 _ATTEMPTS = 3
+_CAN_BE_ATTACKED = frozenset({"ready", "quarantined"})
 _WAIT_SECONDS = 60.0
 _MOST_SENTENCES = 20
 _LEVELS = {True: logging.INFO, False: logging.ERROR}
@@ -128,21 +129,27 @@ class Verifier:
         """
         async with self._turn(client_id, on_wait) as turn:
             client, _ = await self._finish_what_was_begun(turn, client_id)
-            if client.status != "quarantined":
-                raise Conflict(
-                    f"{client.name} is not in quarantine (it is {client.status}).",
-                    next_step=f"See how it stands with `ghostcrm clients explain {client.id}`.",
-                )
-            verdict = await self._verify(turn, client, requested_by)
-            if not verdict.holds:
-                return verdict
-            async with self._control.transaction() as connection:
-                await connection.execute(VERDICTS["want_release"], {"client_id": client.id})
-                await self._audit(
-                    connection, client, requested_by, "client.release_wanted", verdict=verdict.id
-                )
-            await self._make_release(turn, client)
-            return verdict
+            _refuse_what_is_not_quarantined(client)
+            return await self._release(turn, client, requested_by)
+
+    async def ask(self, client_id: UUID, *, requested_by: str, release: bool = False) -> Client:
+        """Have a worker do what :meth:`verify`, or :meth:`release`, does; returns when that cannot be
+        lost any more. What comes of it is the client's next verdict.
+
+        Raises:
+            NotFound, ClientNotReady, Conflict: there is nothing to attack, or to release.
+        """
+        async with self._control.transaction() as connection:
+            client = await find_client(connection, client_id)
+            if release:
+                _refuse_what_is_not_quarantined(client)
+            _refuse_what_is_not_there(client)
+            await ProvisioningQueue.enqueue_verification(
+                connection, client_id, asked=AskedVerification(requested_by, release)
+            )
+            action = "client.release_requested" if release else "client.verification_requested"
+            await self._audit(connection, client, requested_by, action)
+        return client
 
     async def longest_unverified(self, limit: int) -> list[UUID]:
         """Ready clients, the longest unverified first."""
@@ -179,15 +186,20 @@ class Verifier:
         )
         return len(clients)
 
-    async def look_after(self, client_id: UUID, attempt: int) -> float | None:
+    async def look_after(
+        self, client_id: UUID, attempt: int, asked: AskedVerification | None = None
+    ) -> float | None:
         """What a worker does for a client that was enqueued: finish what was begun, or see that what is
-        closed is closed, or attack. Returns in how many seconds to come back; None when that is over.
+        closed is closed, or attack; for one who ``asked``, attack in any case, and open what is proven
+        again if that was asked for. Returns in how many seconds to come back; None when that is over.
         """
         log = get_logger("verification").bind(clientId=str(client_id), attempt=attempt + 1)
         try:
             async with self._turn(client_id, None) as turn:
                 client, something_was_finished = await self._finish_what_was_begun(turn, client_id)
-                if client.status == "quarantined":
+                if asked is not None:
+                    await self._do_as_asked(turn, client, asked)
+                elif client.status == "quarantined":
                     await self._make_quarantine(turn, client)
                 elif client.is_open and not something_was_finished:
                     await self._verify(turn, client, "schedule")
@@ -209,6 +221,10 @@ class Verifier:
             async with self._control.transaction() as connection:
                 client = await find_client(connection, client_id)
                 await self._notifier.verification_not_possible(connection, client, error)
+        finally:
+            # Whoever waits for the verdict, or the release, looks now.
+            with suppress(GhostcrmError):
+                await self._control.fetch_one(VERDICTS["announce"], client_id=client_id)
         return None
 
     # --- one client -------------------------------------------------------------------------------
@@ -260,12 +276,26 @@ class Verifier:
         await turn.check()
         await make_release(self._control, provider, client, request)
 
-    async def _verify(self, turn: Turn, client: Client, requested_by: str) -> StoredVerdict:
-        if client.status not in {"ready", "quarantined"}:
-            raise ClientNotReady(
-                f"{client.name} is not ready ({client.status}): there is nothing to verify yet.",
-                next_step=f"Ask why with `ghostcrm clients explain {client.id}`.",
+    async def _do_as_asked(self, turn: Turn, client: Client, asked: AskedVerification) -> None:
+        if asked.release and client.status == "quarantined":
+            await self._release(turn, client, asked.requested_by)
+        elif client.status in _CAN_BE_ATTACKED:
+            await self._verify(turn, client, asked.requested_by)
+
+    async def _release(self, turn: Turn, client: Client, requested_by: str) -> StoredVerdict:
+        verdict = await self._verify(turn, client, requested_by)
+        if not verdict.holds:
+            return verdict
+        async with self._control.transaction() as connection:
+            await connection.execute(VERDICTS["want_release"], {"client_id": client.id})
+            await self._audit(
+                connection, client, requested_by, "client.release_wanted", verdict=verdict.id
             )
+        await self._make_release(turn, client)
+        return verdict
+
+    async def _verify(self, turn: Turn, client: Client, requested_by: str) -> StoredVerdict:
+        _refuse_what_is_not_there(client)
         await self._control.execute(VERDICTS["note_attempt"], client_id=client.id)
         log = _log_of(client)
         log.info("verification_started", status="running", requestedBy=requested_by)
@@ -418,6 +448,22 @@ class Verifier:
                 )
             )
         return neighbours
+
+
+def _refuse_what_is_not_there(client: Client) -> None:
+    if client.status not in _CAN_BE_ATTACKED:
+        raise ClientNotReady(
+            f"{client.name} is not ready ({client.status}): there is nothing to verify yet.",
+            next_step=f"Ask why with `ghostcrm clients explain {client.id}`.",
+        )
+
+
+def _refuse_what_is_not_quarantined(client: Client) -> None:
+    if client.status != "quarantined":
+        raise Conflict(
+            f"{client.name} is not in quarantine (it is {client.status}).",
+            next_step=f"See how it stands with `ghostcrm clients explain {client.id}`.",
+        )
 
 
 async def _builds_nothing(_: Connection) -> None:
