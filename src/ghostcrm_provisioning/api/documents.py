@@ -63,14 +63,6 @@ class Step(Document):
     error: ErrorRecord | None = None
 
 
-class TimedStep(Step):
-    """A step with its place in the run."""
-
-    position: int
-    started_at: datetime | None
-    finished_at: datetime | None
-
-
 class Database(Document):
     """The database of one client."""
 
@@ -194,13 +186,16 @@ class Explanation(Document):
 
 
 class Run(Document):
-    """One execution of a workflow for one client."""
+    """One execution of a workflow for one client. `step` is the one at which it stands; null when all are
+    done."""
 
     id: UUID = Field(examples=[_RUN])
     client_id: UUID
     client_name: str
     kind: RunKind
     status: RunStatus
+    step: str | None
+    attempt: int | None
     created_at: datetime
     queued_at: datetime
     started_at: datetime | None
@@ -210,28 +205,59 @@ class Run(Document):
     error: ErrorRecord | None
 
 
-class RunWithSteps(Run):
-    """A run with its steps."""
-
-    steps: list[TimedStep]
-
-
 class Attempt(Document):
     """One attempt at one step, by one worker."""
 
-    step: str
     attempt: int
     outcome: Literal["running", "done", "failed", "told_to_wait", "abandoned"]
     started_at: datetime
     finished_at: datetime | None
+    duration_ms: int | None
     worker_id: UUID
     error: ErrorRecord | None
 
 
-class RunInTimeline(RunWithSteps):
-    """A run with its steps, and every attempt at them."""
+class TimedStep(Document):
+    """A step with its place in the run, and every attempt at it."""
 
+    position: int
+    name: str
+    status: StepStatus
+    attempt: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    duration_ms: int | None
+    observation: str | None
+    error: ErrorRecord | None
     attempts: list[Attempt]
+
+
+class PlanChange(Document):
+    """What a run of the kind `change_plan` is about."""
+
+    from_plan: str
+    to_plan: str
+    requested_by: str
+
+
+class RunWithSteps(Document):
+    """A run with its steps."""
+
+    id: UUID = Field(examples=[_RUN])
+    client_id: UUID
+    kind: RunKind
+    status: RunStatus
+    created_at: datetime
+    queued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    next_attempt_at: datetime | None
+    duration_ms: int | None
+    worker_id: UUID | None
+    worker_deaths: int
+    error: ErrorRecord | None
+    steps: list[TimedStep]
+    plan_change: PlanChange | None = None
 
 
 class NewAdmin(Document):

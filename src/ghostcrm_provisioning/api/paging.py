@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -18,6 +18,7 @@ from uuid import UUID
 
 from fastapi import Query
 
+from ghostcrm_provisioning.clients.listing import Place
 from ghostcrm_provisioning.errors import CursorMismatch, InvalidCursor
 
 _LONGEST_CURSOR = 500
@@ -33,7 +34,6 @@ CursorText = Annotated[
     ),
 ]
 
-_Row = TypeVar("_Row")
 _Place = TypeVar("_Place")
 
 
@@ -55,16 +55,11 @@ class Page:
     def asked_for(cls, of: str, limit: int, cursor: str | None, **filters: Any) -> Page:
         return cls(of, limit, cursor, tuple(sorted(filters.items())))
 
-    @property
-    def one_more(self) -> int:
-        """How many rows to fetch: one more than are shown says whether there are more."""
-        return self.limit + 1
-
     def after(self, read: Callable[[Sequence[Any]], _Place]) -> _Place | None:
         """The place after which this page begins; None for the first page.
 
         Args:
-            read: makes the place of what :meth:`answer` was given.
+            read: makes the place of the key that :meth:`document` was given.
 
         Raises:
             InvalidCursor, CursorMismatch.
@@ -84,26 +79,19 @@ class Page:
         except (ValueError, TypeError, AttributeError, OverflowError):
             raise InvalidCursor from None
 
-    def answer(
-        self,
-        rows: Sequence[_Row],
-        *,
-        place: Callable[[_Row], Sequence[Any]],
-        document: Callable[[_Row], dict[str, Any]],
-        has_more: bool | None = None,
+    def document(
+        self, rows: Iterable[dict[str, Any]], *, next_place: Sequence[Any] | None
     ) -> dict[str, Any]:
         """The document of this page.
 
         Args:
-            rows: up to :attr:`one_more` of them; or exactly those of the page, with ``has_more``.
-            place: the key of a row, by which the list goes on after it.
+            next_place: the key of the last row, by which the list goes on after it; None on the last
+                page.
         """
-        more = len(rows) > self.limit if has_more is None else has_more
-        shown = rows[: self.limit]
         return {
-            "data": [document(row) for row in shown],
-            "nextCursor": self._cursor(place(shown[-1])) if more and shown else None,
-            "hasMore": more,
+            "data": list(rows),
+            "nextCursor": None if next_place is None else self._cursor(next_place),
+            "hasMore": next_place is not None,
         }
 
     def _cursor(self, place: Sequence[Any]) -> str:
@@ -116,21 +104,41 @@ class Page:
         return hashlib.sha256(asked.encode()).hexdigest()[:12]
 
 
-def moment_and_id(place: Sequence[Any]) -> tuple[datetime, UUID]:
+def whole_list(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The document of a list that is short enough to be told at once."""
+    return {"data": list(rows), "nextCursor": None, "hasMore": False}
+
+
+def place_of(key: Sequence[Any]) -> Place:
     """For lists that are ordered by age, then id."""
-    moment, identifier = place
-    when = datetime.fromisoformat(moment)
-    if when.tzinfo is None:
-        raise ValueError
-    return when, UUID(identifier)
+    moment, identifier = key
+    return Place(_moment(moment), UUID(identifier))
 
 
-def number(place: Sequence[Any]) -> int:
+def key_of(place: Place | None) -> Sequence[Any] | None:
+    """What :func:`place_of` makes a place of."""
+    return None if place is None else (place.created_at, place.id)
+
+
+def moment_and_number(key: Sequence[Any]) -> tuple[datetime, int]:
+    """For lists that are ordered by age, then a number of their own."""
+    moment, value = key
+    return _moment(moment), number([value])
+
+
+def number(key: Sequence[Any]) -> int:
     """For lists that are ordered by a number of their own."""
-    (value,) = place
+    (value,) = key
     if type(value) is not int or not 0 <= value <= _LARGEST_NUMBER:
         raise ValueError
     return value
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError
+    return moment
 
 
 def _plain(value: Any) -> Any:

@@ -8,10 +8,14 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from pydantic import StringConstraints
 
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.api.authentication import authenticated
 from ghostcrm_provisioning.errors import UnknownParameter
+
+# Of a plan, a region, a server, somebody who acts: PostgreSQL's text holds no NUL.
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 
 
 async def only_known_parameters(

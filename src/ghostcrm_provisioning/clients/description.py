@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from ghostcrm_provisioning.clients.client import Client, find_client
-from ghostcrm_provisioning.clients.documents import client_document, run_document
-from ghostcrm_provisioning.clients.run import Run, find_latest_run, find_run, list_steps
+from ghostcrm_provisioning.clients.documents import client_document, run_timeline_document
+from ghostcrm_provisioning.clients.run import Run, find_latest_run, list_steps
+from ghostcrm_provisioning.clients.run_listing import read_run_timeline
 from ghostcrm_provisioning.control_database.database import Connection
 
 
@@ -26,12 +27,10 @@ async def describe_client(
 
 
 async def describe_run(connection: Connection, run_id: UUID) -> tuple[Run, dict[str, Any]]:
-    """A run, and its document with its steps.
+    """A run, and its document with its steps and every attempt at them.
 
     Raises:
         NotFound: there is no such run.
     """
-    run = await find_run(connection, run_id)
-    client = await find_client(connection, run.client_id)
-    steps = await list_steps(connection, run_id)
-    return run, run_document(run, client.name, steps)
+    timeline = await read_run_timeline(connection, run_id)
+    return timeline.run, run_timeline_document(timeline)

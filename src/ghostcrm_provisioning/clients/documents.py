@@ -39,37 +39,6 @@ def step_document(step: RunStep) -> dict[str, Any]:
     return document
 
 
-def timed_step_document(step: RunStep) -> dict[str, Any]:
-    """A step with its place in the run, for whoever draws it on an axis of time."""
-    return {
-        "position": step.position,
-        **step_document(step),
-        "startedAt": instant(step.started_at),
-        "finishedAt": instant(step.finished_at),
-    }
-
-
-def run_document(run: Run, client_name: str, steps: list[RunStep] | None = None) -> dict[str, Any]:
-    """One run; with its steps where they were asked for."""
-    document: dict[str, Any] = {
-        "id": str(run.id),
-        "clientId": str(run.client_id),
-        "clientName": client_name,
-        "kind": run.kind,
-        "status": run.status,
-        "createdAt": instant(run.created_at),
-        "queuedAt": instant(run.queued_at),
-        "startedAt": instant(run.started_at),
-        "finishedAt": instant(run.finished_at),
-        "nextAttemptAt": instant(run.next_attempt_at),
-        "durationMs": whole_ms(run.duration_ms),
-        "error": run.error,
-    }
-    if steps is not None:
-        document["steps"] = [timed_step_document(step) for step in steps]
-    return document
-
-
 def client_document(client: Client, run: Run, steps: list[RunStep]) -> dict[str, Any]:
     """One client with its latest run: the answer of ``ghostcrm provision`` and ``clients show``."""
     document: dict[str, Any] = {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
 from ghostcrm_provisioning.access.principal import Principal
@@ -15,25 +16,63 @@ from ghostcrm_provisioning.api.authentication import requires
 from ghostcrm_provisioning.api.documents import (
     Accepted,
     Client,
+    ClientRow,
+    ClientStatus,
     Explanation,
     Listed,
     ProvisionedClient,
     Run,
-    RunInTimeline,
+    RunWithSteps,
     failures,
 )
-from ghostcrm_provisioning.api.paging import CursorText, Limit, Page, moment_and_id
+from ghostcrm_provisioning.api.paging import CursorText, Limit, Page, key_of, place_of
+from ghostcrm_provisioning.api.parameters import Name
+from ghostcrm_provisioning.clients.client import find_client
 from ghostcrm_provisioning.clients.description import describe_client
-from ghostcrm_provisioning.clients.run_history import (
-    ListedRun,
-    list_runs_of_client,
-    list_timeline,
+from ghostcrm_provisioning.clients.documents import (
+    client_row_document,
+    run_row_document,
+    run_timeline_document,
 )
+from ghostcrm_provisioning.clients.listing import ClientFilter, list_clients
+from ghostcrm_provisioning.clients.run_listing import RunFilter, list_runs, read_timeline
+from ghostcrm_provisioning.registration_form import LONGEST_NAME
 from ghostcrm_provisioning.web.site import TheSite
 
 router = APIRouter(prefix="/api/admin/clients", tags=["clients"])
 
 Reader = Annotated[Principal, requires(Scope.CLIENTS_READ)]
+
+
+@router.get("", response_model=Listed[ClientRow])
+async def list_all_clients(
+    site: TheSite,
+    _: Reader,
+    search: Annotated[
+        str,
+        Query(
+            max_length=LONGEST_NAME,
+            description="Words with which words of the name, or of the admin's email, begin; or the "
+            "beginning of an id.",
+            examples=["acme"],
+        ),
+    ] = "",
+    status: Annotated[list[ClientStatus], Query(max_length=5)] = [],  # noqa: B006 - FastAPI copies
+    plan: Annotated[list[Name], Query(max_length=10)] = [],  # noqa: B006
+    region: Annotated[list[Name], Query(max_length=10)] = [],  # noqa: B006
+    server: Annotated[list[Name], Query(max_length=10)] = [],  # noqa: B006
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> JSONResponse:
+    """Clients, newest first. A filter may be given several times: any of its values will do."""
+    wanted = ClientFilter(search, tuple(status), tuple(plan), tuple(region), tuple(server))
+    page = Page.asked_for("clients", limit, cursor, **asdict(wanted))
+    after = page.after(place_of)
+    async with site.installation.control.connection() as connection:
+        found = await list_clients(connection, wanted, limit=limit, after=after)
+    return JSONResponse(
+        page.document(map(client_row_document, found.rows), next_place=key_of(found.next_place))
+    )
 
 
 @router.get("/{client_id}", response_model=Client, responses=failures(404))
@@ -59,27 +98,29 @@ async def list_runs_of_one(
 ) -> JSONResponse:
     """What was done for the client, newest first."""
     page = Page.asked_for("runs of client", limit, cursor, client=client_id)
+    after = page.after(place_of)
     async with site.installation.control.connection() as connection:
-        runs = await list_runs_of_client(
-            connection, client_id, limit=page.one_more, before=page.after(moment_and_id)
+        await find_client(connection, client_id)
+        found = await list_runs(
+            connection, RunFilter(client_id=client_id), limit=limit, after=after
         )
     return JSONResponse(
-        page.answer(runs, place=lambda listed: listed.position, document=ListedRun.as_document)
+        page.document(map(run_row_document, found.rows), next_place=key_of(found.next_place))
     )
 
 
-@router.get("/{client_id}/timeline", response_model=Listed[RunInTimeline], responses=failures(404))
-async def read_timeline(
+@router.get("/{client_id}/timeline", response_model=Listed[RunWithSteps], responses=failures(404))
+async def read_timeline_of_one(
     client_id: UUID, site: TheSite, _: Reader, limit: Limit = 10, cursor: CursorText = None
 ) -> JSONResponse:
     """The same with every step, and every attempt at it: who tried it, when, and how it ended."""
     page = Page.asked_for("timeline", limit, cursor, client=client_id)
+    after = page.after(place_of)
     async with site.installation.control.connection() as connection:
-        runs = await list_timeline(
-            connection, client_id, limit=page.one_more, before=page.after(moment_and_id)
-        )
+        await find_client(connection, client_id)
+        found = await read_timeline(connection, client_id, limit=limit, after=after)
     return JSONResponse(
-        page.answer(runs, place=lambda listed: listed.position, document=ListedRun.as_timeline)
+        page.document(map(run_timeline_document, found.runs), next_place=key_of(found.next_place))
     )
 
 

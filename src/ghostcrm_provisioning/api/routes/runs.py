@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 
 from ghostcrm_provisioning.access.principal import Principal
@@ -20,9 +21,10 @@ from ghostcrm_provisioning.api.documents import (
     failures,
 )
 from ghostcrm_provisioning.api.events import EVENTS, LastEventId, tell_run
-from ghostcrm_provisioning.api.paging import CursorText, Limit, Page, moment_and_id
+from ghostcrm_provisioning.api.paging import CursorText, Limit, Page, key_of, place_of
 from ghostcrm_provisioning.clients.description import describe_run
-from ghostcrm_provisioning.clients.run_history import ListedRun, list_runs
+from ghostcrm_provisioning.clients.documents import run_row_document
+from ghostcrm_provisioning.clients.run_listing import RunFilter, list_runs
 from ghostcrm_provisioning.web.site import TheSite
 
 router = APIRouter(prefix="/api/admin/runs", tags=["runs"])
@@ -32,23 +34,20 @@ router = APIRouter(prefix="/api/admin/runs", tags=["runs"])
 async def list_all_runs(
     site: TheSite,
     _: Annotated[Principal, requires(Scope.CLIENTS_READ)],
-    status: RunStatus | None = None,
-    kind: RunKind | None = None,
+    status: Annotated[list[RunStatus], Query(max_length=5)] = [],  # noqa: B006 - FastAPI copies
+    kind: Annotated[list[RunKind], Query(max_length=5)] = [],  # noqa: B006
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> JSONResponse:
-    """Runs of all clients, newest first."""
-    page = Page.asked_for("runs", limit, cursor, status=status, kind=kind)
+    """Runs of all clients, newest first. A filter may be given several times: any of its values will
+    do."""
+    wanted = RunFilter(tuple(status), tuple(kind))
+    page = Page.asked_for("runs", limit, cursor, **asdict(wanted))
+    after = page.after(place_of)
     async with site.installation.control.connection() as connection:
-        runs = await list_runs(
-            connection,
-            limit=page.one_more,
-            status=status,
-            kind=kind,
-            before=page.after(moment_and_id),
-        )
+        found = await list_runs(connection, wanted, limit=limit, after=after)
     return JSONResponse(
-        page.answer(runs, place=lambda listed: listed.position, document=ListedRun.as_document)
+        page.document(map(run_row_document, found.rows), next_place=key_of(found.next_place))
     )
 
 
