@@ -54,6 +54,8 @@ class Accepted:
     run_id: UUID
     created: bool
     temporary_password: str | None = field(default=None, repr=False)
+    # Who registered it, when it was accepted before.
+    registered_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -338,7 +340,7 @@ class Registrar:
                 "register a second client of that name.",
             )
         run = await find_first_run(connection, row["id"])
-        return Accepted(row["id"], run.id, created=False)
+        return Accepted(row["id"], run.id, created=False, registered_by=row["registered_by"])
 
     async def _insert_the_rest(
         self,

@@ -26,8 +26,15 @@ from uuid import UUID
 
 from ghostcrm_provisioning.clients.client import find_client
 from ghostcrm_provisioning.connecting import ClientConnection, connect_to
-from ghostcrm_provisioning.errors import ConfigurationError, StillRunning, TransientFailure
+from ghostcrm_provisioning.errors import (
+    AlreadyRegistered,
+    ConfigurationError,
+    Conflict,
+    StillRunning,
+    TransientFailure,
+)
 from ghostcrm_provisioning.following import follow
+from ghostcrm_provisioning.registrar import Accepted
 from ghostcrm_provisioning.registration_form import RegistrationForm, checked_form
 from ghostcrm_provisioning.settings import Settings, read_settings
 from ghostcrm_provisioning.wiring import Installation, open_installation
@@ -140,6 +147,25 @@ async def trigger_client_provisioning(
         wait_seconds=wait_seconds,
         installation=installation,
     )
+
+
+async def accept_from_stranger(
+    installation: Installation, form: RegistrationForm, *, registered_by: str
+) -> Accepted:
+    """Accept a registration from whoever may register and nothing else: of what others have
+    registered he learns nothing but that it is taken.
+
+    Raises:
+        InvalidInput: and nothing was created.
+        AlreadyRegistered: by somebody else, or on other terms; in the same words.
+    """
+    try:
+        accepted = await installation.registrar.register(form, registered_by=registered_by)
+    except Conflict:
+        raise AlreadyRegistered from None  # what it says of the other client is not for him
+    if not accepted.created and accepted.registered_by != registered_by:
+        raise AlreadyRegistered
+    return accepted
 
 
 def on_client_registration_sync(**registration: Any) -> Registration:

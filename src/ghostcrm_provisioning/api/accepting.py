@@ -75,6 +75,18 @@ async def answer_accepted(
     return JSONResponse(more, status_code=202, headers=headers)
 
 
+async def answer_nothing_to_do(site: Site, client_id: UUID) -> JSONResponse:
+    """200 with the client: what was asked for is so already."""
+    async with site.installation.control.connection() as connection:
+        _, _, document = await describe_client(connection, client_id)
+    document |= {
+        "clientId": str(client_id),
+        "statusUrl": f"/api/admin/clients/{client_id}",
+        "created": False,
+    }
+    return JSONResponse(document, headers={"Cache-Control": "no-store"})
+
+
 async def _wait_for(site: Site, run_id: UUID, seconds: float) -> Run | None:
     async def look() -> Run | None:
         async with site.installation.control.connection() as connection:

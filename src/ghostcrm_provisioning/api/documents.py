@@ -340,33 +340,26 @@ class Failure(Document):
     error: ErrorRecord
 
 
+class Rate(Document):
+    """How many runs have ended per minute."""
+
+    last_five_minutes: float
+    last_hour: float
+
+
 class Queue(Document):
-    """The queue at one moment. `failures` are the newest of the last day, `ratePerMinute` is of the last
-    five minutes, `workers` are those that are alive."""
+    """The queue at one moment. `failures` are the newest of the last day, `workers` are those that are
+    alive."""
 
     queue_length: int
     processing: int
     waiting: int
     oldest_wait_ms: int | None
     failed_last_day: int
-    rate_per_minute: float
+    rate_per_minute: Rate
     workers: list[Worker]
     current: list[CurrentOperation]
     failures: list[Failure]
-
-
-class Server(Document):
-    """One server that client databases are placed on. `room` is for how many more clients; null is no
-    limit."""
-
-    id: UUID
-    name: str
-    provider: str
-    region: str | None
-    accepting: bool
-    clients: int
-    client_limit: int | None
-    room: int | None
 
 
 class Usage(Document):
@@ -404,6 +397,313 @@ class Connections(Document):
 
     allowed_now: int | None
     allowed_then: int
+
+
+class Server(Document):
+    """One server that client databases are placed on. `headroom` is how many more clients it takes; null
+    is no limit."""
+
+    id: UUID
+    name: str
+    provider: str
+    region: str | None
+    clients: int
+    client_limit: int | None
+    headroom: int | None
+    accepting: bool
+    not_accepting_because: Literal["switched_off", "full"] | None
+
+
+class Concern(Document):
+    """Something that needs attention."""
+
+    code: str
+    severity: str
+    sentence: str
+    since: datetime | None
+    client_id: UUID | None
+    client_name: str | None
+    server: str | None
+    step: str | None
+    count: int | None
+
+
+class ClientCounts(Document):
+    """How many clients there are, and in which status."""
+
+    total: int
+    by_status: dict[str, int]
+
+
+class LongestWaiting(Document):
+    """The one that has waited the longest for a worker to take it up."""
+
+    client_id: UUID
+    client_name: str
+    since: datetime
+    wait_ms: int
+
+
+class QueueNumbers(Document):
+    """The queue, and how much of what can be done at the same time is being done."""
+
+    queue_length: int
+    processing: int
+    waiting: int
+    next_attempt_at: datetime | None
+    limit: int
+    limit_of_servers: int
+    limit_of_workers: int
+    utilisation: float | None
+    oldest_wait_ms: int | None
+    longest_waiting: LongestWaiting | None
+    rate_per_minute: Rate
+    failed_last_day: int
+
+
+class SeenWorker(Worker):
+    """One worker, and when it was heard of last."""
+
+    heartbeat_at: datetime
+
+
+class Workers(Document):
+    """Those that others may count on, and how many have no place free."""
+
+    alive: int
+    busy: int
+    list: list[SeenWorker]
+
+
+class ReadyTimes(Document):
+    """How many clients became ready in a time, and how long that took them; null for none."""
+
+    from_: datetime = Field(alias="from")
+    to: datetime
+    clients: int
+    p50_ms: int | None
+    p95_ms: int | None
+
+
+class TimeToReady(ReadyTimes):
+    """The window as a whole, and part by part."""
+
+    window: Literal["24h", "7d", "30d"]
+    at: datetime
+    buckets: list[ReadyTimes]
+
+
+class ExampleClient(Document):
+    """One client of several."""
+
+    client_id: UUID
+    client_name: str
+
+
+class FailureCause(Document):
+    """Failures that have the same cause."""
+
+    code: str
+    kind: RunKind
+    step: str | None
+    message: str | None
+    count: int
+    latest_at: datetime
+    example: ExampleClient
+
+
+class Failures(Document):
+    """The causes in the window, the most frequent first."""
+
+    window: Literal["24h", "7d", "30d"]
+    count: int
+    is_capped: bool
+    causes: list[FailureCause]
+
+
+class Overview(Document):
+    """How everything stands. `queue`, `workers` and `servers` are null for whoever may not see them."""
+
+    at: datetime
+    clients: ClientCounts
+    needs_attention: list[Concern]
+    queue: QueueNumbers | None
+    workers: Workers | None
+    servers: list[Server] | None
+    recent_operations: list[Run]
+    time_to_ready: TimeToReady
+    failures: Failures
+
+
+class PlanPreview(Document):
+    """What another plan would mean. It does not fit when something would be over a limit that becomes
+    lower."""
+
+    client_id: UUID
+    client_name: str
+    plan: str
+    new_plan: str
+    fits: bool
+    counted: bool
+    resources: list[Usage]
+    connections: Connections
+    features_gained: list[Feature]
+    features_lost: list[LostFeature]
+
+
+class ConnectionOf(Document):
+    """How to connect to a client's database. All of it is secret."""
+
+    database_url: str
+    anon_key: str
+    service_role_key: str
+    supabase_url: str | None = None
+
+
+class Environment(Document):
+    """Environment variables of the programs that connect so. All of it is secret."""
+
+    environment: dict[str, str]
+
+
+class AdminWithPassword(Document):
+    """Shown this once."""
+
+    email: str
+    temporary_password: str
+
+
+class ResetPassword(Document):
+    """The admin's new temporary password, to be changed."""
+
+    id: UUID
+    admin: AdminWithPassword
+
+
+class Verdict(Document):
+    """What one full attack on a client's database found. It holds when nothing was found."""
+
+    id: int
+    client_id: UUID
+    database_id: UUID
+    holds: bool
+    findings: list[Finding]
+    attempts: dict[str, int]
+    catalog_fingerprint: str
+    blueprint: str
+    blueprint_fingerprint: str | None
+    began_at: datetime
+    duration_ms: int
+    requested_by: str
+    program_version: str
+
+
+class VerifiedClient(Verdict):
+    """A verdict, with what became of the client."""
+
+    client_name: str
+    client_status: ClientStatus
+    quarantined_at: datetime | None
+
+
+class VerificationAsked(Document):
+    """A worker will attack the client's database. What it finds becomes the newest verdict."""
+
+    client_id: UUID
+    status: ClientStatus
+    requested: Literal["verification", "release"]
+    verdicts_url: str
+    explanation: str
+
+
+class Notification(Document):
+    """What the admins were told, or are about to be."""
+
+    id: int
+    client_id: UUID | None
+    run_id: UUID | None
+    severity: Literal["info", "warning", "critical"]
+    subject: str
+    body: str
+    created_at: datetime
+    delivery: Literal["pending", "delivered", "unwanted"]
+    delivery_error: str | None
+    delivered_at: datetime | None
+
+
+class Token(Document):
+    """A token as lists show it."""
+
+    id: UUID
+    name: str
+    prefix: str
+    scopes: list[str]
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    is_valid: bool
+
+
+class NewToken(Document):
+    """A token that was just made. It cannot be read again."""
+
+    id: UUID
+    name: str
+    scopes: list[str]
+    expires_at: datetime | None
+    token: str
+
+
+class Me(Document):
+    """Who is asking."""
+
+    kind: Literal["token", "account"]
+    id: UUID
+    name: str
+    actor: str
+    scopes: list[str]
+
+
+class AuditEntry(Document):
+    """One line of the audit log."""
+
+    id: str
+    at: datetime
+    actor: str
+    action: str
+    client_id: UUID | None
+    client_name: str | None
+    target: str | None
+    result: Literal["done", "refused", "failed"] | None
+    address: str | None
+    request_id: str | None
+    details: dict[str, Any]
+
+
+class AccountRow(Document):
+    """An admin account as lists show it."""
+
+    id: UUID
+    email: str
+    scopes: list[str]
+    must_change_password: bool
+    main_project_user_id: UUID | None
+    created_by: str
+    created_at: datetime
+    last_signed_in_at: datetime | None
+    disabled_at: datetime | None
+
+
+class Spares(Document):
+    """Client databases made ahead of demand."""
+
+    data: list[dict[str, Any]]
+    next_cursor: str | None
+    has_more: bool
+    wanted: int
+    explanation: str
 
 
 class InvalidField(BaseModel):

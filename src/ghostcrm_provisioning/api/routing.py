@@ -8,7 +8,23 @@ from ghostcrm_provisioning.api import documentation, problems
 from ghostcrm_provisioning.api.documents import failures
 from ghostcrm_provisioning.api.openapi import describe_api
 from ghostcrm_provisioning.api.parameters import only_known_parameters
-from ghostcrm_provisioning.api.routes import clients, health, provisioning, queue, runs
+from ghostcrm_provisioning.api.routes import (
+    audit,
+    clients,
+    credentials,
+    health,
+    isolation,
+    me,
+    notifications,
+    overview,
+    plans,
+    provisioning,
+    queue,
+    registrations,
+    runs,
+    servers,
+    tokens,
+)
 
 # What anybody may ask, without a token. Every other route declares its scope.
 PUBLIC = frozenset(
@@ -25,7 +41,22 @@ PUBLIC = frozenset(
 )
 
 
-_ROUTERS = (provisioning.router, clients.router, runs.router, queue.router)
+_ROUTERS = (
+    provisioning.router,
+    registrations.router,
+    overview.router,
+    clients.router,
+    plans.router,
+    credentials.router,
+    isolation.router,
+    runs.router,
+    queue.router,
+    servers.router,
+    audit.router,
+    notifications.router,
+    tokens.router,
+    me.router,
+)
 
 
 def add_api(application: FastAPI) -> None:

@@ -9,8 +9,10 @@ from rich.markup import escape
 
 from ghostcrm_provisioning.cli.output import Json, out, print_json
 from ghostcrm_provisioning.cli.session import run_with_installation
-from ghostcrm_provisioning.clients.documents import instant
-from ghostcrm_provisioning.notifications.notifier import NOTIFICATIONS
+from ghostcrm_provisioning.notifications.listing import (
+    list_notifications,
+    notification_document,
+)
 from ghostcrm_provisioning.wiring import Installation
 
 app = typer.Typer(no_args_is_help=True, help="What the admins were told, or are about to be.")
@@ -23,36 +25,16 @@ _DELIVERY = {
 
 
 @app.command("list")
-def list_notifications(
+def list_(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List notifications, newest first."""
 
     async def work(installation: Installation) -> None:
-        rows = await installation.control.fetch_all(
-            NOTIFICATIONS["list_notifications"], limit=limit
-        )
+        rows = await list_notifications(installation.control, limit=limit)
         if as_json:
-            print_json(
-                {
-                    "data": [
-                        {
-                            "id": row["id"],
-                            "clientId": row["client_id"] and str(row["client_id"]),
-                            "runId": row["run_id"] and str(row["run_id"]),
-                            "severity": row["severity"],
-                            "subject": row["subject"],
-                            "body": row["body"],
-                            "createdAt": instant(row["created_at"]),
-                            "delivery": row["delivery"],
-                            "deliveryError": row["delivery_error"],
-                            "deliveredAt": instant(row["delivered_at"]),
-                        }
-                        for row in rows
-                    ]
-                }
-            )
+            print_json({"data": [notification_document(row) for row in rows]})
             return
         if not rows:
             out.print("No notifications yet: nothing has failed for good.")

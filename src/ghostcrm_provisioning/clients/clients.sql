@@ -26,7 +26,7 @@ returning id
 
 -- name: find_registered
 -- The client that stands in the way of a registration.
-select id, registration_digest
+select id, registration_digest, registered_by
 from clients
 where id = %(id)s or idempotency_key = %(idempotency_key)s
 order by (id = %(id)s) desc

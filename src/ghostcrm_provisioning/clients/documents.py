@@ -236,21 +236,6 @@ def worker_document(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def server_document(row: dict[str, Any]) -> dict[str, Any]:
-    """One server, and how many clients it has room for; None is no limit."""
-    limit = row["client_limit"]
-    return {
-        "id": str(row["id"]),
-        "name": row["name"],
-        "provider": row["provider"],
-        "region": row["region"],
-        "accepting": row["accepting"],
-        "clients": row["clients"],
-        "clientLimit": limit,
-        "room": None if limit is None else max(0, limit - row["clients"]),
-    }
-
-
 def current_operation_document(row: dict[str, Any]) -> dict[str, Any]:
     """One operation that is being worked on, or waits for its next attempt."""
     return {

@@ -180,10 +180,12 @@ where r.status = 'failed' and r.finished_at > now() - make_interval(hours => %(h
 order by r.finished_at desc, r.id
 limit %(limit)s
 
--- name: count_succeeded_since
-select count(*) as succeeded from runs
-where status = 'succeeded'
-  and finished_at > now() - make_interval(mins => %(minutes)s)
+-- name: count_ended
+select count(*) filter (where finished_at > now() - interval '5 minutes')
+           as last_five_minutes,
+       count(*) as last_hour
+from runs
+where finished_at > now() - interval '1 hour'
 
 -- name: count_failed_since
 -- now() and not clock_timestamp(): what changes within a statement is not looked up in an index.

@@ -22,5 +22,6 @@ where id = %(id)s
 select id, client_id, run_id, severity, subject, body, created_at, delivery, delivery_error,
        delivered_at
 from notifications
+where id < coalesce(%(before_id)s::bigint, 9223372036854775807)
 order by id desc
 limit %(limit)s

@@ -47,7 +47,6 @@ NOTIFICATIONS_LANE = "notifications"
 VERIFICATIONS_LANE = "verifications"
 _AFTER_EVERYTHING_ELSE = -1000
 _MOST_FAILURES = 20
-_RATE_OVER_MINUTES = 5
 
 
 def queue_queries(driver: Driver) -> Queries:
@@ -114,8 +113,7 @@ class AskedVerification:
 class QueueStatus:
     """The queue at one moment.
 
-    ``failures`` are the newest of the last day; ``rate_per_minute`` is how many runs succeeded per
-    minute in the last five; ``workers`` are those that are alive.
+    ``failures`` are the newest of the last day; ``workers`` are those that are alive.
     """
 
     queue_length: int
@@ -124,7 +122,8 @@ class QueueStatus:
     oldest_wait_ms: float | None
     failed_last_day: int
     failures: list[dict[str, Any]]
-    rate_per_minute: float
+    ended_last_five_minutes: int
+    ended_last_hour: int
     workers: list[dict[str, Any]]
     current: list[dict[str, Any]]
 
@@ -140,7 +139,10 @@ class QueueStatus:
             "waiting": self.waiting,
             "oldestWaitMs": whole_ms(self.oldest_wait_ms),
             "failedLastDay": self.failed_last_day,
-            "ratePerMinute": round(self.rate_per_minute, 2),
+            "ratePerMinute": {
+                "lastFiveMinutes": round(self.ended_last_five_minutes / 5, 2),
+                "lastHour": round(self.ended_last_hour / 60, 2),
+            },
             "workers": [worker_document(row) for row in self.workers],
             "current": [current_operation_document(row) for row in self.current],
             "failures": [failure_document(row) for row in self.failures],
@@ -254,11 +256,7 @@ class ProvisioningQueue:
                     RUNS["list_failed_since"], {"hours": 24, "limit": _MOST_FAILURES}
                 )
             ).fetchall()
-            succeeded = await (
-                await connection.execute(
-                    RUNS["count_succeeded_since"], {"minutes": _RATE_OVER_MINUTES}
-                )
-            ).fetchone() or {"succeeded": 0}
+            ended = await (await connection.execute(RUNS["count_ended"])).fetchone() or {}
             workers = await (
                 await connection.execute(
                     RUNS["list_workers"], {"lease_seconds": self._lease_seconds}
@@ -271,7 +269,8 @@ class ProvisioningQueue:
             oldest_wait_ms=counts["oldest_queued_ms"],
             failed_last_day=failed["failed"],
             failures=failures,
-            rate_per_minute=succeeded["succeeded"] / _RATE_OVER_MINUTES,
+            ended_last_five_minutes=ended["last_five_minutes"],
+            ended_last_hour=ended["last_hour"],
             workers=[worker for worker in workers if worker["alive"]],
             current=current,
         )

@@ -45,6 +45,7 @@ class Site:
     auditor: Auditor = field(init=False)
     rate_limits: RateLimits = field(init=False)
     metrics: Metrics = field(init=False)
+    statistics: Statistics = field(init=False)
 
     def __post_init__(self) -> None:
         announcements = Announcements(self.installation.control.url, leaving=self.leaving)
@@ -60,6 +61,12 @@ class Site:
             refusals_per_address=settings.refusals_per_minute_and_address,
         )
         object.__setattr__(self, "rate_limits", limits)
+        statistics = Statistics(
+            self.installation.control,
+            lease_seconds=settings.lease_seconds,
+            concurrency_per_server=settings.concurrency_per_server,
+        )
+        object.__setattr__(self, "statistics", statistics)
 
 
 def open_site(installation: Installation) -> Site:
