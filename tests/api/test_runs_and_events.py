@@ -17,7 +17,7 @@ from ghostcrm_provisioning.api.documents import (
 )
 from ghostcrm_provisioning.following import working
 from ghostcrm_provisioning.wiring import Installation
-from tests.api.conftest import Calling, Inhabited
+from tests.api.conftest import Calling, Inhabited, application_of
 from tests.api.documents import checked
 
 RUNS = "/api/admin/runs"
@@ -93,8 +93,7 @@ async def test_the_steps_of_a_run_are_told_as_they_happen(
     assert done[-1] == 6
     assert len({event["id"] for event in told}) == len(told)
     assert end["id"] == told[-1]["id"]
-    site = caller._transport.app.state.site  # type: ignore[attr-defined]
-    assert site.announcements.watchers == 0, "nobody listens any more"
+    assert application_of(caller).state.site.announcements.watchers == 0, "nobody listens any more"
 
 
 @pytest.mark.parametrize("path", [RUNS, "/api/admin/queue"])

@@ -696,6 +696,14 @@ class AccountRow(Document):
     disabled_at: datetime | None
 
 
+class NewAccount(Document):
+    """An account that was just made. Its password cannot be read again."""
+
+    id: UUID
+    email: str
+    temporary_password: str | None = None
+
+
 class Spares(Document):
     """Client databases made ahead of demand."""
 

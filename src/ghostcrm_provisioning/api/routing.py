@@ -9,6 +9,7 @@ from ghostcrm_provisioning.api.documents import failures
 from ghostcrm_provisioning.api.openapi import describe_api
 from ghostcrm_provisioning.api.parameters import only_known_parameters
 from ghostcrm_provisioning.api.routes import (
+    admins,
     audit,
     clients,
     credentials,
@@ -55,6 +56,7 @@ _ROUTERS = (
     audit.router,
     notifications.router,
     tokens.router,
+    admins.router,
     me.router,
 )
 

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from ghostcrm_provisioning.access.principal import Principal
+from ghostcrm_provisioning.access.principal import Principal, must_have
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.access.tokens import TokenRecord
 from ghostcrm_provisioning.api.authentication import requires
@@ -45,8 +45,9 @@ async def list_tokens(site: TheSite, _: Manager) -> JSONResponse:
 async def create_token(body: TokenRequest, site: TheSite, principal: Manager) -> JSONResponse:
     """Make a token. It is shown this once."""
     scopes = frozenset(body.scopes)
+    must_have(principal, scopes)
     new = await site.tokens.create(
-        name=body.name, scopes=scopes, created_by=principal, expires_at=body.expires_at
+        name=body.name, scopes=scopes, created_by=principal.actor, expires_at=body.expires_at
     )
     return JSONResponse(
         {
@@ -64,7 +65,7 @@ async def create_token(body: TokenRequest, site: TheSite, principal: Manager) ->
 @router.delete("/{token_id}", status_code=204, responses=failures(404), response_class=Response)
 async def revoke_token(token_id: UUID, site: TheSite, principal: Manager) -> Response:
     """Revoke a token, at once and for good."""
-    await site.tokens.revoke(token_id, revoked_by=principal)
+    await site.tokens.revoke(token_id, revoked_by=principal.actor)
     return Response(status_code=204)
 
 
