@@ -52,6 +52,7 @@ async def list_all_clients(
         str,
         Query(
             max_length=LONGEST_NAME,
+            pattern=r"^[^\x00]*$",
             description="Words with which words of the name, or of the admin's email, begin; or the "
             "beginning of an id.",
             examples=["acme"],
