@@ -37,42 +37,22 @@ class Site:
     sessions: Sessions
     statistics: Statistics
     main_project: MainProject | None  # None: SUPABASE_URL is not set
+    announcements: Announcements
+    streams: Streams
+    queue_status: Snapshot[QueueStatus]
+    auditor: Auditor
+    rate_limits: RateLimits
+    metrics: Metrics
+    leaving: asyncio.Event
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    leaving: asyncio.Event = field(default_factory=asyncio.Event)
-    announcements: Announcements = field(init=False)
-    streams: Streams = field(init=False)
-    queue_status: Snapshot[QueueStatus] = field(init=False)
-    auditor: Auditor = field(init=False)
-    rate_limits: RateLimits = field(init=False)
-    metrics: Metrics = field(init=False)
-    statistics: Statistics = field(init=False)
-
-    def __post_init__(self) -> None:
-        announcements = Announcements(self.installation.control.url, leaving=self.leaving)
-        object.__setattr__(self, "announcements", announcements)
-        object.__setattr__(self, "streams", Streams(announcements))
-        object.__setattr__(self, "queue_status", Snapshot(self.installation.queue.status))
-        object.__setattr__(self, "auditor", Auditor(self.installation.control))
-        object.__setattr__(self, "metrics", Metrics())
-        settings = self.installation.settings
-        limits = RateLimits(
-            per_principal=settings.requests_per_minute,
-            per_address=settings.requests_per_minute_and_address,
-            refusals_per_address=settings.refusals_per_minute_and_address,
-        )
-        object.__setattr__(self, "rate_limits", limits)
-        statistics = Statistics(
-            self.installation.control,
-            lease_seconds=settings.lease_seconds,
-            concurrency_per_server=settings.concurrency_per_server,
-        )
-        object.__setattr__(self, "statistics", statistics)
 
 
 def open_site(installation: Installation) -> Site:
     """Put together what requests need of an open installation."""
     settings, control = installation.settings, installation.control
     accounts = Accounts(control)
+    leaving = asyncio.Event()
+    announcements = Announcements(control.url, leaving=leaving)
     return Site(
         installation=installation,
         tokens=Tokens(control),
@@ -93,6 +73,17 @@ def open_site(installation: Installation) -> Site:
         else MainProject(
             accounts, url=settings.supabase_url, legacy_secret=settings.supabase_jwt_secret
         ),
+        announcements=announcements,
+        streams=Streams(announcements),
+        queue_status=Snapshot(installation.queue.status),
+        auditor=Auditor(control),
+        rate_limits=RateLimits(
+            per_principal=settings.requests_per_minute,
+            per_address=settings.requests_per_minute_and_address,
+            refusals_per_address=settings.refusals_per_minute_and_address,
+        ),
+        metrics=Metrics(),
+        leaving=leaving,
     )
 
 
