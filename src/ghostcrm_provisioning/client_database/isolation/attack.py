@@ -5,8 +5,8 @@ Who attacks: ``anon``; a signed-in stranger whose token claims to be an owner; a
 deactivated; and with the blueprint's access matrix, "me" in each role, on rows of each kind. All act
 with roles that row level security binds, through the claims of a token, as PostgREST makes them act.
 
-What counts as refused: SQLSTATE 42501, no row touched, or a business rule's own exception. What was
-stopped by a key or a constraint had been let through: PostgreSQL asks the policies first.
+What counts as refused: SQLSTATE 42501, no row touched, or a business rule's own exception. How one
+statement is tried and undone is in :mod:`.trying`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ghostcrm_provisioning.client_database.access_matrix import (
     person_id,
     row_id,
 )
+from ghostcrm_provisioning.client_database.isolation.trying import NO_ANSWER, Trying
 from ghostcrm_provisioning.client_database.isolation.verdict import Finding
 from ghostcrm_provisioning.client_database.roles import AUTH_ROLE, OWNER_ROLE
 from ghostcrm_provisioning.errors import InvalidBlueprint
@@ -40,25 +41,6 @@ ATTACK = NamedSql(__package__, "attack.sql")
 Connection = AsyncConnection[DictRow]
 
 CANARY = "ghostcrm_canary"
-
-# What a constraint stopped, the policies had let through. (A trigger may raise the same SQLSTATE; it
-# names no constraint or column.)
-_LET_THROUGH = (
-    psycopg.errors.UniqueViolation,
-    psycopg.errors.ForeignKeyViolation,
-    psycopg.errors.NotNullViolation,
-    psycopg.errors.CheckViolation,
-    psycopg.errors.ExclusionViolation,
-    psycopg.errors.RestrictViolation,  # what a foreign key raises from PostgreSQL 18 on
-)
-# Not an answer: the attack has to be made again.
-_NO_ANSWER = (
-    psycopg.OperationalError,
-    psycopg.errors.QueryCanceled,
-    psycopg.errors.LockNotAvailable,
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.DeadlockDetected,
-)
 
 
 @dataclass(frozen=True)
@@ -146,8 +128,9 @@ async def attack(
     """
     outcome = Outcome()
     callers = [*strangers(access), *(insiders(access) if access is not None else ())]
+    trying = Trying(connection)
     for group in [callers] if together else [[caller] for caller in callers]:
-        async with prepared(connection, access, blindly=together) as attacker:
+        async with prepared(connection, access, blindly=together, trying=trying) as attacker:
             for caller in group:
                 await attacker.attack_as(caller, outcome, tables)
     return outcome
@@ -155,13 +138,18 @@ async def attack(
 
 @asynccontextmanager
 async def prepared(
-    connection: Connection, access: AccessMatrix | None, *, blindly: bool
+    connection: Connection,
+    access: AccessMatrix | None,
+    *,
+    blindly: bool,
+    trying: Trying | None = None,
 ) -> AsyncIterator[Attacker]:
     """The people and rows of the access matrix, in a transaction that is rolled back.
 
     Args:
         blindly: also try statements that would touch every row of a table; for a database without
             anybody's rows in it.
+        trying: of this connection, when several transactions follow each other.
     """
     async with connection.transaction(force_rollback=True):
         await connection.execute("set local lock_timeout = '5s'")
@@ -173,7 +161,9 @@ async def prepared(
         rows = await _make_rows(connection, access) if access is not None else {}
         # As the owner, who sees every row.
         tables = [table async for table in _tables(connection, listed, rows)]
-        yield Attacker(connection, access, tables, others, blindly=blindly)
+        yield Attacker(
+            connection, access, tables, others, blindly=blindly, trying=trying or Trying(connection)
+        )
 
 
 async def find_unlisted(connection: Connection, access: AccessMatrix) -> list[Finding]:
@@ -213,6 +203,7 @@ async def try_canary(connection: Connection) -> list[Finding]:
             [_Table(CANARY, ("id",), ("id",), ("id",), "id", {"any": {"id": 1}})],
             (),
             blindly=True,
+            trying=Trying(connection),
         )
         outcome = Outcome()
         for caller in strangers(None):
@@ -239,13 +230,15 @@ class Attacker:
         others: Sequence[tuple[str, str]],
         *,
         blindly: bool,
+        trying: Trying,
     ) -> None:
         self._connection = connection
         self._access = access
         self._tables = tables
         self._others = others
         self._blindly = blindly
-        self._statements: dict[tuple[str, str], sql.Composed] = {}
+        self._trying = trying
+        self._statements: dict[tuple[str, str], str] = {}
 
     async def attack_as(self, caller: Caller, outcome: Outcome, only: Sequence[str] | None) -> None:
         await self._become(caller, outcome)
@@ -260,6 +253,7 @@ class Attacker:
                 await self._knock(sql.Identifier(*place), title, caller, outcome)
             for call in self._access.calls.values() if self._access else ():
                 await self._attack_call(call, caller, outcome)
+        await self._trying.end()
 
     async def _become(self, caller: Caller, outcome: Outcome) -> None:
         if caller.matrix_role is not None and self._access is not None:
@@ -279,7 +273,7 @@ class Attacker:
                 f"auth.uid() and auth.role() do not say what the token of {caller.title} says."
             )
             outcome.add("identity_differs", sentence, "auth.uid()", caller.title)
-        await self._connection.execute(ATTACK["begin_attempt"])
+        await self._trying.begin(caller.database_role)
 
     # --- tables -----------------------------------------------------------------------------------
 
@@ -312,8 +306,8 @@ class Attacker:
     ) -> None:
         """Look for any row at all, the client's own included."""
         outcome.attempts["knock"] += 1
-        query = sql.SQL(ATTACK["knock"]).format(table=name)
-        rows = await self._try(query, {})
+        query = sql.SQL(ATTACK["knock"]).format(table=name).as_string(self._connection)
+        rows = await self._trying.try_unprepared(query)
         if rows and rows[0]["seen"]:
             outcome.add("row_seen", f"{_titled(caller)} sees rows of {title}.", title, caller.title)
 
@@ -321,14 +315,12 @@ class Attacker:
         """Select, update or delete the rows of these kinds; returns the kinds that it worked on."""
         if not kinds or (operation == "update" and table.updated is None):
             return set()
-        place = (operation, table.name)
-        if (statement := self._statements.get(place)) is None:
-            statement = self._statements[place] = _touching(operation, table)
-        rows = await self._try(statement, {"rows": _as_json(table, kinds)})
+        statement = self._statement(operation, table)
+        rows = await self._trying.try_(statement, rows=_as_json(table, kinds))
         if rows is not None:
             return {kinds[int(row["n"]) - 1] for row in rows}
         if len(kinds) == 1:
-            return set(kinds) if self._was_let_through else set()
+            return set(kinds) if self._trying.was_let_through else set()
         done = set()
         for kind in kinds:
             done |= await self._touch(operation, table, [kind])
@@ -342,11 +334,9 @@ class Attacker:
         if operation == "update" and table.updated is None:
             return
         outcome.attempts[f"blind {operation}"] += 1
-        statement = sql.SQL(ATTACK[_BLIND_TOUCHES[operation]]).format(
-            table=sql.Identifier("public", table.name), column=sql.Identifier(table.updated or "")
-        )
-        await self._try(statement, {"row": json.dumps(next(iter(table.rows.values())))})
-        if self._rows_touched or self._was_let_through:
+        statement = self._statement(f"blind {operation}", table)
+        await self._trying.try_(statement, row=json.dumps(next(iter(table.rows.values()))))
+        if self._trying.rows_touched or self._trying.was_let_through:
             code, verb = _EXPOSURES[operation]
             sentence = f"{_titled(caller)} {verb} rows of {table.name} that it does not see."
             outcome.add(code, sentence, table.name, caller.title)
@@ -358,15 +348,16 @@ class Attacker:
         return {kind for kind in kinds if len(kinds) > 1 and await self._insert(table, [kind])}
 
     async def _insert(self, table: _Table, kinds: list[str]) -> bool:
-        place = ("insert", table.name)
+        statement = self._statement("insert", table)
+        rows = await self._trying.try_(statement, rows=_as_json(table, kinds))
+        return rows is not None or self._trying.was_let_through
+
+    def _statement(self, operation: str, table: _Table) -> str:
+        place = (operation, table.name)
         if (statement := self._statements.get(place)) is None:
-            columns = table.insertable or table.writable
-            statement = self._statements[place] = sql.SQL(ATTACK["insert_rows"]).format(
-                table=sql.Identifier("public", table.name),
-                names=sql.SQL(", ").join(map(sql.Identifier, columns)),
-            )
-        rows = await self._try(statement, {"rows": _as_json(table, kinds)})
-        return rows is not None or self._was_let_through
+            statement = _statement(operation, table).as_string(self._connection)
+            self._statements[place] = statement
+        return statement
 
     # --- calls ------------------------------------------------------------------------------------
 
@@ -377,45 +368,17 @@ class Attacker:
             if must is None:
                 continue
             outcome.attempts["call"] += 1
-            rows = await self._try(sql.SQL(call.statement), {"id": ids[kind]["id"]})
-            was = bool(rows) or (rows is None and self._was_let_through)
+            rows = await self._trying.try_unprepared(call.statement, id=ids[kind]["id"])
+            was = bool(rows) or (rows is None and self._trying.was_let_through)
             if was and not must:
                 sentence = f"{_titled(caller)} may call {call.name} on {call.table} ({kind})."
                 outcome.add("call_allowed", sentence, call.function, caller.title)
             elif must and not was:
                 sentence = (
                     f"{_titled(caller)} cannot call {call.name} on {call.table} ({kind}),"
-                    f" as the access matrix promises{self._why}."
+                    f" as the access matrix promises{self._trying.why}."
                 )
                 outcome.add("call_refused", sentence, call.function, caller.title)
-
-    # --- trying -----------------------------------------------------------------------------------
-
-    async def _try(
-        self, statement: sql.Composable, parameters: dict[str, Any]
-    ) -> list[DictRow] | None:
-        """Try a statement and undo it; None when it failed, for which see ``_was_let_through``."""
-        self._was_let_through = False
-        self._rows_touched = 0
-        self._why = ""
-        try:
-            cursor = await self._connection.execute(cast("sql.Composed", statement), parameters)
-            rows = await cursor.fetchall() if cursor.description is not None else []
-            self._rows_touched = cursor.rowcount
-        except _NO_ANSWER:
-            raise
-        except psycopg.Error as error:
-            self._was_let_through = isinstance(error, _LET_THROUGH) and bool(
-                error.diag.constraint_name or error.diag.column_name
-            )
-            self._why = f" ({error.diag.message_primary})"
-            rows = None
-        await self._connection.execute(ATTACK["undo_attempt"])
-        return rows
-
-    _was_let_through = False
-    _rows_touched = 0
-    _why = ""
 
 
 def _titled(caller: Caller) -> str:
@@ -462,15 +425,22 @@ def _judge(
         )
 
 
-_BLIND_TOUCHES = {"update": "update_blindly", "delete": "delete_blindly"}
-_TOUCHES = {"select": "select_rows", "update": "update_rows", "delete": "delete_rows"}
+_STATEMENTS = {
+    "select": "select_rows",
+    "update": "update_rows",
+    "delete": "delete_rows",
+    "blind update": "update_blindly",
+    "blind delete": "delete_blindly",
+    "insert": "insert_rows",
+}
 
 
-def _touching(operation: str, table: _Table) -> sql.Composed:
-    return sql.SQL(ATTACK[_TOUCHES[operation]]).format(
+def _statement(operation: str, table: _Table) -> sql.Composed:
+    return sql.SQL(ATTACK[_STATEMENTS[operation]]).format(
         table=sql.Identifier("public", table.name),
         same=_same_key(table),
         column=sql.Identifier(table.updated or ""),
+        names=sql.SQL(", ").join(map(sql.Identifier, table.insertable or table.writable)),
     )
 
 
@@ -514,7 +484,7 @@ async def _make_rows(
     await _become_owner(connection)
     try:
         await connection.execute(cast("Any", access.rows))
-    except _NO_ANSWER:
+    except NO_ANSWER:
         raise
     except psycopg.Error as error:
         raise InvalidBlueprint(

@@ -76,12 +76,6 @@ grant select, insert, update, delete on table public.ghostcrm_canary to authenti
 -- name: fill_canary
 insert into public.ghostcrm_canary values (1)
 
--- name: begin_attempt
-savepoint attempt
-
--- name: undo_attempt
-rollback to savepoint attempt
-
 -- name: knock
 -- Is there any row that the caller sees?
 select exists (select from {table}) as seen
