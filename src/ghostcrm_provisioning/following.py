@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from psycopg import AsyncConnection
@@ -15,8 +15,10 @@ from ghostcrm_provisioning.clients.run import RUNS, Run, RunStep, find_run, list
 from ghostcrm_provisioning.control_database.database import connection_options
 from ghostcrm_provisioning.errors import StillRunning
 from ghostcrm_provisioning.postgres_errors import translating
-from ghostcrm_provisioning.queue.worker import Worker
 from ghostcrm_provisioning.wiring import Installation
+
+if TYPE_CHECKING:
+    from ghostcrm_provisioning.queue.worker import Worker
 
 OnChange = Callable[[Run, list[RunStep]], None]
 

@@ -11,8 +11,6 @@ import unicodedata
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from email_validator import EmailNotValidError, validate_email
-
 from ghostcrm_provisioning.errors import (
     InvalidCompanyName,
     InvalidEmail,
@@ -122,6 +120,9 @@ def check_email(address: str) -> str:
         )
     if any(unicodedata.category(character)[0] == "C" for character in address):
         raise InvalidEmail("The email address holds a control character.")
+    # Slow to load, and only a registration needs it.
+    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415
+
     try:
         valid = validate_email(
             address.strip(),

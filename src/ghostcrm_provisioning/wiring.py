@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ghostcrm_provisioning.client_database.roles import check_server
@@ -27,11 +28,13 @@ from ghostcrm_provisioning.queue.provisioning_queue import (
     ProvisioningQueue,
     install_queue,
 )
-from ghostcrm_provisioning.queue.worker import Worker
 from ghostcrm_provisioning.registrar import Registrar
 from ghostcrm_provisioning.sealing import Sealer, sealer_from_folder, sealer_from_setting
 from ghostcrm_provisioning.settings import Settings
 from ghostcrm_provisioning.verification.verifier import Verifier
+
+if TYPE_CHECKING:
+    from ghostcrm_provisioning.queue.worker import Worker
 
 _INSTALLATION = NamedSql("ghostcrm_provisioning.clients", "installation.sql")
 _SEALING_CHECK = "this installation"
@@ -55,6 +58,9 @@ class Installation:
 
     def make_worker(self, *, standing: bool) -> Worker:
         """A worker; ``standing`` when others may count on it."""
+        # The worker's side of the queue is slow to load, and most commands do not work themselves.
+        from ghostcrm_provisioning.queue.worker import Worker  # noqa: PLC0415
+
         settings = self.settings
         return Worker(
             self.control,

@@ -11,8 +11,6 @@ import secrets
 import time
 from dataclasses import dataclass, field, replace
 
-import jwt
-
 # Supabase's own legacy keys run for ten years; rotation replaces them earlier.
 _KEY_LIFETIME_SECONDS = 10 * 365 * 24 * 3600
 _PASSWORD_BYTES = 24
@@ -69,6 +67,8 @@ def make_credentials(logins: tuple[str, ...]) -> Credentials:
 
 def _mint(role: str, jwt_secret: str) -> str:
     """A legacy Supabase API key: an HS256 JWT that names a database role."""
+    import jwt  # noqa: PLC0415 - slow to load, and only a registration needs it
+
     now = int(time.time())
     claims = {"role": role, "iss": "supabase", "iat": now, "exp": now + _KEY_LIFETIME_SECONDS}
     return jwt.encode(claims, jwt_secret, algorithm="HS256")

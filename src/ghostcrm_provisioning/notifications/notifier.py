@@ -7,9 +7,8 @@ afterwards, and again until it gets through (at least once).
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import UUID
-
-import apprise
 
 from ghostcrm_provisioning.clients.client import Client
 from ghostcrm_provisioning.clients.run import Run
@@ -21,11 +20,8 @@ from ghostcrm_provisioning.queue.provisioning_queue import ProvisioningQueue
 
 NOTIFICATIONS = NamedSql(__package__, "notifications.sql")
 
-_SEVERITY_TYPES = {
-    "info": apprise.NotifyType.INFO,
-    "warning": apprise.NotifyType.WARNING,
-    "critical": apprise.NotifyType.FAILURE,
-}
+# What Apprise calls them.
+_SEVERITY_TYPES = {"info": "info", "warning": "warning", "critical": "failure"}
 _LONGEST_WAIT_SECONDS = 3600.0
 _MOST_SENTENCES = 20
 
@@ -39,13 +35,7 @@ class Notifier:
 
     def __init__(self, control: ControlDatabase, *, urls: tuple[str, ...]) -> None:
         self._control = control
-        self._apprise = apprise.Apprise()
-        for number, url in enumerate(urls, start=1):
-            if not self._apprise.add(url):
-                raise InvalidSetting(
-                    f"GHOSTCRM_NOTIFY_URLS cannot be used: URL number {number} is not one that "
-                    "Apprise knows."
-                )
+        self._apprise = _apprise_of(urls) if urls else None
 
     async def run_failed(
         self, connection: Connection, client: Client, run: Run, error: GhostcrmError
@@ -122,7 +112,7 @@ class Notifier:
         subject: str,
         body: str,
     ) -> None:
-        wanted = len(self._apprise) > 0
+        wanted = self._apprise is not None
         row = await (
             await connection.execute(
                 NOTIFICATIONS["insert_notification"],
@@ -145,7 +135,7 @@ class Notifier:
         if row is None:
             return None
         # Apprise blocks; its answer says only whether every address took the message.
-        taken = await asyncio.to_thread(
+        taken = self._apprise is not None and await asyncio.to_thread(
             self._apprise.notify,
             title=row["subject"],
             body=row["body"],
@@ -165,3 +155,17 @@ class Notifier:
             "notification_not_taken", notificationId=notification_id, waitSeconds=wait_seconds
         )
         return wait_seconds
+
+
+def _apprise_of(urls: tuple[str, ...]) -> Any:
+    # Apprise is slow to load, and most commands notify nobody.
+    import apprise  # noqa: PLC0415
+
+    addresses = apprise.Apprise()
+    for number, url in enumerate(urls, start=1):
+        if not addresses.add(url):
+            raise InvalidSetting(
+                f"GHOSTCRM_NOTIFY_URLS cannot be used: URL number {number} is not one that "
+                "Apprise knows."
+            )
+    return addresses

@@ -7,7 +7,6 @@ well. Stamps are looked at by :mod:`ghostcrm_provisioning.providers.postgres`, w
 
 from __future__ import annotations
 
-import asyncpg
 import psycopg
 from psycopg import sql
 
@@ -112,6 +111,8 @@ async def knock(url: str, *, at: str, where: str) -> Knock:
         WrongPassword: the password was not accepted.
         TransientFailure: it cannot be told.
     """
+    import asyncpg  # noqa: PLC0415 - slow to load, and only a knock needs it
+
     try:
         connection = await asyncpg.connect(
             dsn=url,

@@ -13,19 +13,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from pgqueuer.adapters.drivers.psycopg import PsycopgDriver
-from pgqueuer.adapters.persistence.qb import (
-    QueryBuilderEnvironment,
-    QueryQueueBuilder,
-    QuerySchedulerBuilder,
-)
-from pgqueuer.adapters.persistence.queries import Queries
-from pgqueuer.domain.settings import DBSettings
-from pgqueuer.domain.types import Channel
-from pgqueuer.ports.driver import Driver
 from psycopg import AsyncConnection
 
 from ghostcrm_provisioning.clients.documents import (
@@ -38,10 +28,15 @@ from ghostcrm_provisioning.clients.run import RUNS
 from ghostcrm_provisioning.control_database.database import Connection, ControlDatabase
 from ghostcrm_provisioning.named_sql import NamedSql
 
+# PgQueuer is slow to load, and most commands put nothing into the queue: it is loaded where it is used.
+if TYPE_CHECKING:
+    from pgqueuer.adapters.persistence.queries import Queries
+    from pgqueuer.ports.driver import Driver
+
 QUEUE = NamedSql(__package__, "queue.sql")
 # Names what the control database holds of the queue; a new PgQueuer brings its own changes.
 QUEUE_VERSION = f"pgqueuer {version('pgqueuer')}"
-CHANNEL = Channel("ghostcrm_queue")
+CHANNEL = "ghostcrm_queue"
 NOTIFICATIONS_LANE = "notifications"
 # One at a time, over all workers.
 VERIFICATIONS_LANE = "verifications"
@@ -51,10 +46,19 @@ _MOST_FAILURES = 20
 
 def queue_queries(driver: Driver) -> Queries:
     """PgQueuer's statements over ``driver``, bound to our schema whatever PGQUEUER_* says."""
+    from pgqueuer.adapters.persistence.qb import (  # noqa: PLC0415
+        QueryBuilderEnvironment,
+        QueryQueueBuilder,
+        QuerySchedulerBuilder,
+    )
+    from pgqueuer.adapters.persistence.queries import Queries  # noqa: PLC0415
+    from pgqueuer.domain.settings import DBSettings  # noqa: PLC0415
+    from pgqueuer.domain.types import Channel  # noqa: PLC0415
+
     names = DBSettings(
         prefix="",
         db_schema="ghostcrm_queue",
-        channel=CHANNEL,
+        channel=Channel(CHANNEL),
         function="announce_job",
         statistics_table="job_statistics",
         queue_status_type="job_status",
@@ -72,6 +76,8 @@ def queue_queries(driver: Driver) -> Queries:
 
 
 def _queries_over(connection: Connection) -> Queries:
+    from pgqueuer.adapters.drivers.psycopg import PsycopgDriver  # noqa: PLC0415
+
     # PgQueuer's annotation asks for a row factory that it does not use: it brings its own cursor.
     return queue_queries(PsycopgDriver(cast("AsyncConnection[Any]", connection)))
 

@@ -22,6 +22,7 @@ from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job
+from pgqueuer.domain.types import Channel
 from psycopg.conninfo import conninfo_to_dict
 
 from ghostcrm_provisioning.clients.run import RUNS
@@ -170,7 +171,7 @@ class Worker:
             command_timeout=60,
             server_settings={"application_name": "ghostcrm worker"},
         ) as pool:
-            manager = QueueManager(queue_queries(AsyncpgPoolDriver(pool)), CHANNEL)
+            manager = QueueManager(queue_queries(AsyncpgPoolDriver(pool)), Channel(CHANNEL))
             self._manager = manager
             manager.entrypoint(NOTIFICATIONS_LANE)(self._on_notification)
             if self._standing:  # a command has no time for other clients' isolation
