@@ -473,3 +473,23 @@ async def test_a_worker_survives_the_loss_of_all_its_connections(
         for row in await installation.control.fetch_all("select process_id from workers")
     }
     assert processes_at_work == {process.pid}
+
+
+async def test_a_worker_ends_though_its_connections_are_lost_as_it_leaves(
+    installation: Installation, server: Server
+) -> None:
+    """At one moment or another in between, PgQueuer keeps the connection on which it listens."""
+    end = (
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname = %s and application_name = 'ghostcrm worker'"
+    )
+    database = installation.control.url.rpartition("/")[2]
+    with server.superuser() as superuser:
+        for turns in range(0, 12, 2):
+            async with asyncio.timeout(20), at_work(installation) as worker:
+                await worker.is_working.wait()
+                ending = asyncio.create_task(asyncio.to_thread(superuser.execute, end, (database,)))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                worker.stop()
+                await ending

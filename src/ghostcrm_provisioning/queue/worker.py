@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -164,13 +164,7 @@ class Worker:
             self._manager.shutdown.set()
 
     async def _work(self) -> None:
-        async with asyncpg.create_pool(
-            asyncpg_url(self._control.url),
-            min_size=2,
-            max_size=5,
-            command_timeout=60,
-            server_settings={"application_name": "ghostcrm worker"},
-        ) as pool:
+        async with self._connections() as pool:
             manager = QueueManager(queue_queries(AsyncpgPoolDriver(pool)), Channel(CHANNEL))
             self._manager = manager
             manager.entrypoint(NOTIFICATIONS_LANE)(self._on_notification)
@@ -188,6 +182,24 @@ class Worker:
                 heartbeat_timeout=timedelta(seconds=self._lease_seconds),
                 shutdown_on_listener_failure=True,
             )
+
+    @asynccontextmanager
+    async def _connections(self) -> AsyncIterator[Any]:
+        pool = await asyncpg.create_pool(
+            asyncpg_url(self._control.url),
+            min_size=2,
+            max_size=5,
+            command_timeout=60,
+            server_settings={"application_name": "ghostcrm worker"},
+        )
+        try:
+            yield pool
+        finally:
+            # The pool waits until every connection was given back. PgQueuer does not give its listener's
+            # back when that is lost just as it is to be reset; a worker must not wait for it for ever.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GOODBYE_SECONDS):
+                    await pool.close()
 
     async def _open_lanes(self, manager: QueueManager) -> None:
         for row in await self._control.fetch_all(QUEUE["server_ids"]):
