@@ -54,6 +54,10 @@ async def authenticated(request: Request, _: Annotated[Any, Depends(_BEARER)]) -
     return principal
 
 
+# Read from the route table (web/route_table.py): a route that wants a principal has a token checked.
+authenticated.needs_token = True  # type: ignore[attr-defined]
+
+
 def requires(scope: Scope) -> Any:
     """The dependency that lets in who has ``scope``, and gives the route its :class:`Principal`."""
 

@@ -43,12 +43,13 @@ class Gate:
                 f"{found.template} does not take {scope['method'][:20]}.",
                 allow=", ".join(sorted(found.allowed)),
             )
-        if route.scope is not None:
+        if route.needs_token:
             state = scope["state"]
             principal = await self._recognise(scope)
             state["principal"] = principal
             state["standing"] = await self._site.rate_limits.principals.count(str(principal.id))
-            refuse_without(route.scope, principal)
+            if route.scope is not None:
+                refuse_without(route.scope, principal)
         _refuse_other_than_json(scope, route)
 
     async def _recognise(self, scope: Connection) -> Principal:

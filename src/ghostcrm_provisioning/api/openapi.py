@@ -110,8 +110,10 @@ def _complete(operation: Document, method: str, route: Route) -> None:
 
 def _statuses(operation: Document, method: str, route: Route) -> set[int]:
     statuses = {405, 429, 500, 503, 504}
+    if route.needs_token:
+        statuses |= {400, 401}
     if route.scope is not None:
-        statuses |= {400, 401, 403}
+        statuses |= {403}
     if "{" in route.template:
         statuses |= {404, 422}
     if operation.get("parameters"):

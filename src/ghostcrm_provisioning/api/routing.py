@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastapi import Depends, FastAPI
 
 from ghostcrm_provisioning.api import documentation, problems
-from ghostcrm_provisioning.api.documents import failures
 from ghostcrm_provisioning.api.openapi import describe_api
 from ghostcrm_provisioning.api.parameters import only_known_parameters
 from ghostcrm_provisioning.api.routes import (
@@ -68,8 +67,4 @@ def add_api(application: FastAPI) -> None:
     application.include_router(health.router)
     application.include_router(documentation.router)
     for router in _ROUTERS:
-        application.include_router(
-            router,
-            dependencies=[Depends(only_known_parameters)],
-            responses=failures(400, 401, 403, 422, 429, 503),
-        )
+        application.include_router(router, dependencies=[Depends(only_known_parameters)])

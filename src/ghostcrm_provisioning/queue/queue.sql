@@ -40,3 +40,9 @@ limit 1000
 
 -- name: server_ids
 select id from servers
+
+-- name: waits_to_begin
+-- Whether somebody has asked for the same already, and no worker has taken it up.
+select from ghostcrm_queue.jobs j
+where starts_with(j.dedupe_key, %(key)s || '/') and j.status = 'queued'
+limit 1

@@ -26,7 +26,7 @@ class Route:
     """One template with the methods that one function answers.
 
     ``scope`` is what it asks for; None when it asks for nothing, or has a guard of its own, as the
-    pages of the dashboard do.
+    pages of the dashboard do. ``needs_token`` when it wants to know who is asking, whatever he may.
     """
 
     template: str
@@ -35,6 +35,7 @@ class Route:
     takes_body: bool
     in_schema: bool
     endpoint: Any = None
+    needs_token: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,14 @@ def scope_of(dependant: Dependant | None) -> Scope | None:
     return None
 
 
+def _needs_token(dependant: Dependant | None) -> bool:
+    if dependant is None:
+        return False
+    return bool(getattr(dependant.call, "needs_token", False)) or any(
+        _needs_token(each) for each in dependant.dependencies
+    )
+
+
 def _chosen(routes: list[Route], method: str, parameters: dict[str, str]) -> Found:
     allowed: frozenset[str] = frozenset().union(*(route.methods for route in routes))
     route = next((each for each in routes if method in each.methods), None)
@@ -119,4 +128,5 @@ def _routes(routes: Sequence[BaseRoute], prefix: str = "") -> Iterator[Route]:
             takes_body=getattr(context, "body_field", None) is not None,
             in_schema=bool(getattr(context, "include_in_schema", False)),
             endpoint=context.endpoint,
+            needs_token=_needs_token(getattr(context, "dependant", None)),
         )
