@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -14,9 +15,8 @@ from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.authentication import refuse_without, whose_token
 from ghostcrm_provisioning.api.documents import failures
 from ghostcrm_provisioning.web.addresses import is_loopback
-from ghostcrm_provisioning.web.metrics import Metrics
 from ghostcrm_provisioning.web.readiness import look
-from ghostcrm_provisioning.web.site import Site, TheSite
+from ghostcrm_provisioning.web.site import TheSite
 
 router = APIRouter(tags=["health"])
 
@@ -95,13 +95,6 @@ async def may_read_metrics(request: Request, site: TheSite) -> None:
 )
 async def metrics(site: TheSite, _: Annotated[Any, Depends(may_read_metrics)]) -> Response:
     """In the text format of Prometheus. From this machine without a token."""
-    await _read_into(site.metrics, site)
+    seen, times = await asyncio.gather(site.statistics.overview(), site.statistics.time_to_ready())
+    site.metrics.show(seen, times.whole)
     return Response(site.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-async def _read_into(metrics: Metrics, site: Site) -> None:
-    queue = await site.queue_status.fresh()
-    metrics.queue_length.set(queue.queue_length)
-    metrics.processing.set(queue.processing)
-    metrics.oldest_wait.set((queue.oldest_wait_ms or 0) / 1000)
-    metrics.workers.set(len(queue.workers))
