@@ -199,7 +199,8 @@ class ProvisioningQueue:
         or finish a quarantine or release that was begun.
 
         Args:
-            asked: when somebody asks for it, and waits; it goes before what the night brings.
+            asked: when somebody asks for it, and waits; it goes before what the night brings. One that
+                has begun already does not do: what he has mended since, it may not see any more.
         """
         payload, key, priority = (
             client_id.bytes,
@@ -210,6 +211,10 @@ class ProvisioningQueue:
             payload += asked.as_text().encode()
             key += "/release" if asked.release else "/asked"
             priority = 0
+            waiting = await connection.execute(QUEUE["waits_to_begin"], {"key": key})
+            if await waiting.fetchone() is not None:
+                return
+            key += f"/{uuid4()}"
         await _queries_over(connection).enqueue(
             VERIFICATIONS_LANE, payload, priority=priority, dedupe_key=key, on_conflict="skip"
         )
