@@ -289,7 +289,7 @@ class Accounts:
             LastAdmin: nobody would be left who may do everything.
         """
         must_have(by, scopes)
-        async with self._changing(account_id, by, counting=True) as (connection, before):
+        async with self._changing(account_id, by) as (connection, before):
             if Scope.ADMIN not in scopes:
                 await _another_admin(connection, before)
             await connection.execute(
@@ -313,7 +313,7 @@ class Accounts:
         Raises:
             LastAdmin: nobody would be left who may do everything.
         """
-        async with self._changing(account_id, by, counting=True) as (connection, before):
+        async with self._changing(account_id, by) as (connection, before):
             if not before["is_enabled"]:
                 return
             await _another_admin(connection, before)
@@ -337,7 +337,7 @@ class Accounts:
         Raises:
             Conflict: that user has another account.
         """
-        async with self._changing(account_id, by, counting=True) as (connection, before):
+        async with self._changing(account_id, by) as (connection, before):
             if user_id is not None:
                 cursor = await connection.execute(
                     ACCOUNTS["account_of_link"], {"id": account_id, "user_id": user_id}
@@ -368,17 +368,16 @@ class Accounts:
 
     @asynccontextmanager
     async def _changing(
-        self, account_id: UUID, by: Principal | str, *, counting: bool = False
+        self, account_id: UUID, by: Principal | str
     ) -> AsyncIterator[tuple[Connection, dict[str, Any]]]:
-        """A transaction that holds the account; ``counting`` when other accounts matter too.
+        """A transaction that holds the account, and keeps others from changing any of them meanwhile.
 
         Raises:
             NotFound: there is no such account.
             NotPermitted: it has rights that whoever asks does not have.
         """
         async with self._control.transaction() as connection:
-            if counting:
-                await connection.execute(ACCOUNTS["lock_accounts"])
+            await connection.execute(ACCOUNTS["lock_accounts"])
             cursor = await connection.execute(ACCOUNTS["lock_account"], {"id": account_id})
             row = await cursor.fetchone()
             if row is None:
@@ -492,7 +491,8 @@ async def _audit(
 
 def _no_account(name: str) -> NotFound:
     return NotFound(
-        f"There is no admin account {name}.", next_step="List them with `ghostcrm admin list`."
+        f"There is no admin account {name[:100]}.",
+        next_step="List them with `ghostcrm admin list`.",
     )
 
 

@@ -9,7 +9,8 @@ returning id
 select exists (select from admin_accounts) as exist
 
 -- name: lock_accounts
--- Those who count accounts and then change them come one after the other; reading goes on.
+-- Those who change accounts come one after the other, so that what one of them has counted is still so
+-- when it changes something, and none waits for another who waits for it. Reading goes on.
 lock table admin_accounts in share row exclusive mode
 
 -- name: find_account_to_sign_in

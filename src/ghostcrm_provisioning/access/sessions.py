@@ -95,11 +95,10 @@ class Sessions:
         """
         cookie = secrets.token_urlsafe(32)
         session_id = uuid4()
+        await self._control.execute(
+            SESSIONS["delete_expired_sessions"], idle=self._idle, longest=self._longest
+        )
         async with self._control.transaction() as connection:
-            await connection.execute(
-                SESSIONS["delete_expired_sessions"],
-                {"idle": self._idle, "longest": self._longest},
-            )
             cursor = await connection.execute(
                 SESSIONS["insert_session"],
                 {

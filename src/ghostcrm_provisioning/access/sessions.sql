@@ -7,9 +7,14 @@ where id = %(account_id)s and version = %(account_version)s and disabled_at is n
 returning id
 
 -- name: delete_expired_sessions
+-- What somebody else deletes in this moment is left to him.
 delete from admin_sessions
-where last_seen_at < clock_timestamp() - make_interval(secs => %(idle)s)
-   or signed_in_at < clock_timestamp() - make_interval(secs => %(longest)s)
+where id in (
+    select id from admin_sessions
+    where last_seen_at < clock_timestamp() - make_interval(secs => %(idle)s)
+       or signed_in_at < clock_timestamp() - make_interval(secs => %(longest)s)
+    for update skip locked
+)
 
 -- name: find_session
 select session.id, session.account_id, session.address, session.user_agent, session.signed_in_at,

@@ -31,8 +31,11 @@ set failures = greatest(failures - 1, 0),
     refused_until = case when failures - 1 >= %(free)s then refused_until end
 where key = %(key)s
 
+-- name: counters_of_email
+select key from sign_in_counters where email_digest = %(email_digest)s
+
 -- name: unlock
-update sign_in_counters set failures = 0, refused_until = null where email_digest = %(email_digest)s
+update sign_in_counters set failures = 0, refused_until = null where key = %(key)s
 
 -- name: delete_old_counters
 -- A few at a time, at every try: whoever makes up addresses makes us delete as many as he makes.
