@@ -34,7 +34,7 @@ down: $(VENV)/.runtime ## Stop the embedded PostgreSQL; data stays in ./.ghostcr
 	@$(BIN)/ghostcrm postgres stop
 
 test: check ## Run all checks and all tests, on the PostgreSQL that comes with us
-	@$(BIN)/python -m pytest -n auto -m "not alone"
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not alone"
 	@$(BIN)/python -m pytest -m alone
 
 test-servers: $(VENV)/.development ## Parts of the tests once more on PostgreSQL 15, 16 and 17

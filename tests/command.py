@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any
 
-COMMAND = [sys.executable, "-m", "ghostcrm_provisioning.cli.main"]
+from tests.loaded_command import MODULE, LoadedCommand
+
+COMMAND = [sys.executable, "-m", MODULE]
+
+
+@functools.cache
+def _loaded_command() -> LoadedCommand:
+    loaded = LoadedCommand()
+    atexit.register(loaded.end)
+    return loaded
 
 
 @dataclass(frozen=True)
@@ -43,13 +54,19 @@ def ghostcrm(
     *arguments: str, environment: dict[str, str], stdin: str | None = None, timeout: float = 120
 ) -> Outcome:
     """Run a command to its end."""
-    finished = subprocess.run(
-        [*COMMAND, *arguments],
-        env=environment,
-        input=stdin if stdin is not None else "",
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    loaded = _loaded_command()
+    if loaded.may_run(environment):
+        finished = loaded.run(
+            *arguments, environment=environment, stdin=stdin or "", timeout=timeout
+        )
+    else:
+        finished = subprocess.run(
+            [*COMMAND, *arguments],
+            env=environment,
+            input=stdin or "",
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
     return Outcome(finished.returncode, finished.stdout, finished.stderr)

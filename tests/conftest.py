@@ -140,12 +140,12 @@ def prepared_control(server: Server, tmp_path_factory: pytest.TempPathFactory) -
     home = tmp_path_factory.mktemp("prepared")
     with server.superuser() as connection:
         create_database(connection, name, owner=ADMIN)
-        open_for_the_first_time(server.admin_url(name), home)
+        template = open_for_the_first_time(server.admin_url(name), home)
         # What is copied must have no sessions: not even the autovacuum's.
         connection.execute(
             sql.SQL("alter database {} allow_connections false").format(sql.Identifier(name))
         )
-    return PreparedControl(name, home / "keys")
+    return PreparedControl(name, home / "keys", template)
 
 
 @pytest.fixture

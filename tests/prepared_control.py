@@ -11,6 +11,7 @@ advisory lock holds in one database only.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -26,10 +27,12 @@ _ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class PreparedControl:
-    """The database to copy, and the folder with its sealing keys."""
+    """The database to copy, the folder with its sealing keys, and the template of the shipped
+    blueprint."""
 
     database: str
     keys: Path
+    template: str
 
 
 def create_database(
@@ -45,14 +48,15 @@ def create_database(
     superuser.execute(sql.SQL("revoke all on database {} from public").format(database))
 
 
-def open_for_the_first_time(url: str, home: Path) -> None:
+def open_for_the_first_time(url: str, home: Path) -> str:
     """Open the installation of that control database and home, in a process of its own, and build the
-    template of the shipped blueprint."""
-    subprocess.run(
+    template of the shipped blueprint; returns its name."""
+    prepared = subprocess.run(
         [sys.executable, "-m", "tests.integration.another_process", "prepare"],
         cwd=_ROOT,
         env={**os.environ, "GHOSTCRM_HOME": str(home), "GHOSTCRM_DATABASE_URL": url},
         input=b"go\n",
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         check=True,
     )
+    return str(json.loads(prepared.stdout.splitlines()[-1])["template"])

@@ -22,7 +22,7 @@ from ghostcrm_provisioning.embedded import binaries as programs
 FAST = {"fsync": "off"}
 
 START_IN_ANOTHER_PROCESS = """\
-import argparse, os, pathlib, sys
+import argparse, os, pathlib, select, sys
 from ghostcrm_provisioning.embedded import EmbeddedPostgres
 from ghostcrm_provisioning.errors import GhostcrmError
 parser = argparse.ArgumentParser()
@@ -42,8 +42,9 @@ try:
 except GhostcrmError as error:
     sys.exit(f"{error.code}: {error.message} | {error.next_step}")
 print(running.pid, flush=True)
-if asked.stay:
-    sys.stdin.read()
+if asked.stay:  # not in one long read: a signal just before it would be noticed after it
+    while not select.select([sys.stdin], [], [], 0.1)[0]:
+        pass
 """
 
 

@@ -1,13 +1,15 @@
 """What tests have other processes do, at the same moment: ``python -m … WHAT ARGUMENTS…``.
 
 Each gets ready, says so, and starts when it is told to by a line on its standard input. It prints
-one JSON document.
+one JSON document. ``python -m … at_once COUNT WHAT ARGUMENTS…`` is so many processes, which need load
+everything only once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -28,7 +30,7 @@ from ghostcrm_provisioning.wiring import open_installation
 
 
 async def _go() -> None:
-    print("ready", flush=True)
+    os.write(1, b"ready\n")
     await asyncio.to_thread(sys.stdin.readline)
 
 
@@ -106,8 +108,27 @@ async def _main(what: str, *arguments: str) -> None:
         document = await _WHAT[what](*arguments)
     except GhostcrmError as error:
         document = {"error": error.as_record()}
-    print(json.dumps(document), flush=True)
+    # In one piece: processes at once share their output.
+    os.write(1, json.dumps(document).encode() + b"\n")
+
+
+def _at_once(count: int, what: str, *arguments: str) -> int:
+    """So many forks of this process; they start together, when their common standard input ends."""
+    gate, keeper = os.pipe()
+    forks = []
+    for _ in range(count):
+        if (pid := os.fork()) == 0:
+            os.close(keeper)
+            os.dup2(gate, 0)
+            asyncio.run(_main(what, *arguments))
+            return 0
+        forks.append(pid)
+    sys.stdin.readline()
+    os.close(keeper)
+    return sum(os.waitpid(pid, 0)[1] != 0 for pid in forks)
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "at_once":
+        sys.exit(_at_once(int(sys.argv[2]), *sys.argv[3:]))
     asyncio.run(_main(*sys.argv[1:]))

@@ -46,22 +46,21 @@ class Processes:
         self, count: int, environment: dict[str, str], *arguments: str
     ) -> list[dict[str, Any]]:
         """What ``count`` processes answer that do the same thing at the same moment."""
-        command = [sys.executable, "-m", "tests.integration.another_process", *arguments]
-        started = [self.start(command, environment, dialogue=True) for _ in range(count)]
-        for process in started:
-            assert process.stdout is not None
+        module = "tests.integration.another_process"
+        process = self.start(
+            [sys.executable, "-m", module, "at_once", str(count), *arguments],
+            environment,
+            dialogue=True,
+        )
+        assert process.stdout is not None
+        for _ in range(count):
             line = await asyncio.to_thread(process.stdout.readline)
             assert line == b"ready\n", self.complaints()
-        outputs = []
-        for process in started:
-            assert process.stdin is not None
-            process.stdin.write(b"go\n")
-            process.stdin.flush()
-        for process in started:
-            output, _ = await asyncio.to_thread(process.communicate, timeout=60)
-            assert process.returncode == 0, self.complaints()
-            outputs.append(json.loads(output))
-        return outputs
+        output, _ = await asyncio.to_thread(process.communicate, b"go\n", timeout=60)
+        assert process.returncode == 0, self.complaints()
+        documents = [json.loads(line) for line in output.splitlines()]
+        assert len(documents) == count
+        return documents
 
     def complaints(self) -> str:
         """What they said."""

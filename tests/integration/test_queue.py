@@ -475,21 +475,11 @@ async def test_a_worker_survives_the_loss_of_all_its_connections(
     assert processes_at_work == {process.pid}
 
 
-async def test_a_worker_ends_though_its_connections_are_lost_as_it_leaves(
-    installation: Installation, server: Server
+async def test_a_worker_does_not_wait_for_a_connection_that_is_never_given_back(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At one moment or another in between, PgQueuer keeps the connection on which it listens."""
-    end = (
-        "select pg_terminate_backend(pid) from pg_stat_activity"
-        " where datname = %s and application_name = 'ghostcrm worker'"
-    )
-    database = installation.control.url.rpartition("/")[2]
-    with server.superuser() as superuser:
-        for turns in range(0, 12, 2):
-            async with asyncio.timeout(20), at_work(installation) as worker:
-                await worker.is_working.wait()
-                ending = asyncio.create_task(asyncio.to_thread(superuser.execute, end, (database,)))
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                worker.stop()
-                await ending
+    """PgQueuer keeps the one on which it listens when that is lost just as it is to be reset."""
+    monkeypatch.setattr("ghostcrm_provisioning.queue.worker._GOODBYE_SECONDS", 0.1)
+    worker = installation.make_worker(standing=False)
+    async with asyncio.timeout(10), worker._connections() as pool:
+        await pool.acquire()

@@ -1,4 +1,4 @@
-"""One database built from the shipped blueprint for all tests of a process, with its proof in it.
+"""One copy of the shipped blueprint's template for all tests of a process, with its proof in it.
 
 A test that changes it does so in a transaction that is rolled back: in PostgreSQL, ALTER TABLE, GRANT
 and DROP POLICY are rolled back like everything else.
@@ -16,14 +16,11 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow, dict_row
 
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, read_blueprint
-from ghostcrm_provisioning.client_database.install import install_blueprint, install_platform
-from ghostcrm_provisioning.client_database.isolation.proof import prove_template
 from ghostcrm_provisioning.client_database.roles import OWNER_ROLE
-from tests.conftest import Server
+from tests.conftest import ADMIN, Server
+from tests.prepared_control import PreparedControl, create_database
 
 Connection = AsyncConnection[DictRow]
-
-_BUILT: dict[str, str] = {}
 
 
 @pytest.fixture(scope="session")
@@ -41,19 +38,19 @@ async def administering(url: str) -> AsyncIterator[Connection]:
         yield connection
 
 
-@pytest.fixture
-async def proven_database(server: Server, control_url: str, blueprint: Blueprint) -> str:
-    """The name of the database; made by the first test that asks for it in this process."""
-    if server.log_folder.as_posix() not in _BUILT:
-        name = f"isolation_{uuid4().hex}"
-        async with administering(control_url) as control:
-            await control.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-        async with administering(server.admin_url(name)) as connection:
-            await install_platform(connection)
-            await install_blueprint(connection, blueprint)
-            await prove_template(connection, blueprint.access)
-        _BUILT[server.log_folder.as_posix()] = name
-    return _BUILT[server.log_folder.as_posix()]
+@pytest.fixture(scope="session")
+def proven_database(server: Server, prepared_control: PreparedControl) -> str:
+    """The name of the database."""
+    name = f"isolation_{uuid4().hex}"
+    with server.superuser() as superuser:
+        create_database(superuser, name, owner=ADMIN, template=prepared_control.template)
+        # A privilege on a database is not copied with it.
+        superuser.execute(
+            sql.SQL("grant create on database {} to {}").format(
+                sql.Identifier(name), sql.Identifier(OWNER_ROLE)
+            )
+        )
+    return name
 
 
 @pytest.fixture

@@ -50,8 +50,7 @@ class Trying:
     """
 
     def __init__(self, connection: Connection) -> None:
-        # It would forget ours with its own.
-        connection.prepare_threshold = None
+        connection.prepare_threshold = None  # psycopg prepares nothing more by itself
         self._connection = connection
         self._role: str | None = None
         self._names: dict[tuple[str | None, str], str] = {}
@@ -63,6 +62,10 @@ class Trying:
     async def begin(self, role: str) -> None:
         """From here on as this database role, which the transaction has taken on."""
         if self._role is None:
+            # psycopg takes an end like this one to forget what it had prepared until now; a later one
+            # would take ours along.
+            async with self._connection.transaction(force_rollback=True):
+                pass
             await self._connection.execute(TRYING["forget_prepared"])
         self._role = role
         await self._connection.execute(TRYING["plan_once"])
