@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -19,8 +19,10 @@ from ghostcrm_provisioning.cli.session import read_password, run_with_installati
 from ghostcrm_provisioning.clients.documents import instant
 from ghostcrm_provisioning.errors import InvalidInput, NotFound
 from ghostcrm_provisioning.registration_form import check_identifier
-from ghostcrm_provisioning.web.site import open_site
 from ghostcrm_provisioning.wiring import Installation
+
+if TYPE_CHECKING:
+    from ghostcrm_provisioning.web.site import Site
 
 _BY = "cli"
 
@@ -243,7 +245,7 @@ def list_sessions(email: Email, as_json: Json = False) -> None:
     """List where an admin is signed in, the last used session first."""
 
     async def work(installation: Installation) -> None:
-        site = open_site(installation)
+        site = _open_site(installation)
         account = await find_account(site.accounts, email)
         records = await site.sessions.list_of(account.id)
         if as_json:
@@ -294,7 +296,7 @@ def end_sessions(
     """Sign an admin out everywhere. The password stays good: see `set-password` and `disable`."""
 
     async def work(installation: Installation) -> None:
-        site = open_site(installation)
+        site = _open_site(installation)
         account = await find_account(site.accounts, email)
         if session is None:
             ended = await site.sessions.end_all_of(account.id)
@@ -309,6 +311,13 @@ def end_sessions(
         )
 
     run_with_installation(work, as_json=as_json, may_begin=False)
+
+
+def _open_site(installation: Installation) -> Site:
+    # With FastAPI, which most commands need not load.
+    from ghostcrm_provisioning.web.site import open_site  # noqa: PLC0415
+
+    return open_site(installation)
 
 
 async def find_account(accounts: Accounts, text: str) -> Account:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ghostcrm_provisioning.cli.output import Json, print_json, say
 from ghostcrm_provisioning.cli.service import run_until_told_to_stop
 from ghostcrm_provisioning.cli.session import run_with_installation
-from ghostcrm_provisioning.serving import Serving
 from ghostcrm_provisioning.wiring import Installation
+
+if TYPE_CHECKING:
+    from ghostcrm_provisioning.serving import Serving
 
 Host = Annotated[
     str | None,
@@ -48,6 +50,9 @@ def api(host: Host = None, port: Port = None, as_json: Json = False) -> None:
 
 def open_serving(installation: Installation, *, host: str | None, port: int | None) -> Serving:
     """Raises CannotListen."""
+    # FastAPI and all that belongs to it take longer to load than most commands to run.
+    from ghostcrm_provisioning.serving import Serving  # noqa: PLC0415
+
     settings = installation.settings
     return Serving(
         installation,
