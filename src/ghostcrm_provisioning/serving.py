@@ -80,6 +80,7 @@ class Serving:
             uvicorn.Config(
                 self.application,
                 log_config=None,
+                log_level="error",  # a warning for each malformed request could fill the disk
                 access_log=False,  # web/ writes a line of its own, in which nothing is secret
                 lifespan="off",
                 ws="none",

@@ -195,6 +195,20 @@ async def test_requests_are_counted_by_caller_and_by_address(
     assert answers[-1].status_code == 429
 
 
+async def test_a_browser_is_led_to_the_dashboard_and_shown_a_page(strict: Calling) -> None:
+    nobody = await strict()
+    answer = await nobody.get("/")
+    assert (answer.status_code, answer.headers["Location"]) == (307, "/admin")
+    address = {"X-Forwarded-For": "198.51.100.11"}
+    for _ in range(30):
+        answer = await nobody.get("/admin/sign-in", headers=address | {"Accept": "text/html"})
+    answer = await nobody.get("/admin/sign-in", headers=address | {"Accept": "text/html,*/*"})
+    assert answer.status_code == 429
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert answer.headers["X-Request-Id"] in answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+
+
 async def test_only_named_origins_may_read_from_a_browser(strict: Calling) -> None:
     caller = await strict(Scope.ADMIN)
     for origin, allowed in (("https://app.example.com", True), ("https://evil.example", False)):

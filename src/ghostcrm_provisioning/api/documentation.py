@@ -13,12 +13,13 @@ from importlib.resources import files
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup, escape
 
 from ghostcrm_provisioning.api.openapi import Document
 from ghostcrm_provisioning.errors import GhostcrmError
+from ghostcrm_provisioning.web.headers import DASHBOARD
 from ghostcrm_provisioning.web.problems import hint_of
 
 router = APIRouter(include_in_schema=False)
@@ -38,6 +39,12 @@ _PAGES = Environment(
     loader=PackageLoader(__package__), autoescape=select_autoescape(default=True), trim_blocks=True
 )
 _PAGES.filters["prose"] = _prose
+
+
+@router.get("/")
+async def front_door() -> RedirectResponse:
+    """Whoever types the address into a browser wants the dashboard."""
+    return RedirectResponse(DASHBOARD, status_code=307)
 
 
 @router.get("/docs")

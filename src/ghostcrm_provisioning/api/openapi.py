@@ -83,11 +83,18 @@ def describe_api(application: FastAPI) -> Document:
 _TAGS = {
     "provisioning": "Have clients provisioned, as the specification has it.",
     "registrations": "For the registration endpoint of a web application.",
-    "clients": "Clients, and what can be done for one.",
+    "overview": "How all of it stands, at one glance.",
+    "clients": "Clients, why one is not ready, and what was done for it.",
+    "plans": "Another plan for a client, and what it would mean.",
+    "credentials": "How to get into a client's database. Audited.",
+    "isolation": "Proof that nobody sees what is not theirs.",
     "runs": "What was done for clients, step by step.",
     "queue": "What waits, what is worked on, and by whom.",
+    "servers": "Servers, their room, and spares.",
+    "audit": "Who did what, from where, with what result.",
+    "notifications": "What operators were told.",
     "access": "Tokens and admin accounts.",
-    "health": "For whoever watches the process. No token.",
+    "health": "For whoever watches the process.",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from pydantic import StringConstraints
+from pydantic import AwareDatetime, BeforeValidator, StringConstraints
 
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.api.authentication import authenticated
@@ -16,6 +16,16 @@ from ghostcrm_provisioning.errors import UnknownParameter
 
 # Of a plan, a region, a server, somebody who acts: PostgreSQL's text holds no NUL.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+
+
+def _written_out(value: object) -> object:
+    """pydantic would take a bare number for seconds since 1970."""
+    if isinstance(value, str) and "T" not in value.upper():
+        raise ValueError("must be a moment such as 2026-11-29T10:41:07Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 
 async def only_known_parameters(

@@ -29,6 +29,7 @@ from ghostcrm_provisioning.api.routes import (
 # What anybody may ask, without a token. Every other route declares its scope.
 PUBLIC = frozenset(
     {
+        "/",
         "/healthz",
         "/readyz",
         "/metrics",  # to this machine; others need a scope

@@ -133,7 +133,10 @@ class Arrival:
             method, answer.template, answer.status, seconds, is_stream=answer.is_stream
         )
         principal = scope["state"].get("principal")
-        is_news = answer.status >= 400 or scope["method"] in CHANGING
+        # What anybody can provoke as often as he likes must not fill the disk.
+        is_news = answer.status in {500, 504} or (
+            principal is not None and (answer.status >= 400 or scope["method"] in CHANGING)
+        )
         (self._log.info if is_news else self._log.debug)(
             "request",
             method=scope["method"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from html import escape
 from typing import Any
 
 from starlette.responses import Response
@@ -21,10 +22,18 @@ from ghostcrm_provisioning.errors import (
     ToldToWait,
     TooManyRequests,
 )
+from ghostcrm_provisioning.web.headers import DASHBOARD
 
 MEDIA_TYPE = "application/problem+json"
 ERRORS_PAGE = "/docs/errors"
 
+# For what never comes as far as the dashboard, which has better ones.
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"></head>
+<body><main><h1>{title}</h1><p>{detail}</p><p>Status {status}, request {requestId}</p>
+<p><a href="/admin">Back to the dashboard</a></p></main></body></html>
+"""
 _COMMAND = re.compile(r"`ghostcrm (?P<words>[a-z]+(?: [a-z-]+)*)(?P<rest>(?: [^`]+)?)`")
 _AS_CALL = {
     "clients list": "GET /api/admin/clients",
@@ -83,13 +92,32 @@ def problem_of(
 def answer_with(
     error: GhostcrmError, scope: Scope, *, errors: list[dict[str, str]] | None = None
 ) -> Response:
-    """The answer to a request that met ``error``."""
+    """The answer to a request that met ``error``; a page, when a browser asked for one."""
+    if _wants_page(scope):
+        return Response(
+            _PAGE.format(
+                **{
+                    name: escape(str(value))
+                    for name, value in problem_of(error, scope).items()
+                    if name in {"status", "title", "detail", "requestId"}
+                }
+            ),
+            status_code=error.http_status,
+            media_type="text/html",
+            headers=_headers(error),
+        )
     return Response(
         json.dumps(problem_of(error, scope, errors=errors), ensure_ascii=False),
         status_code=error.http_status,
         media_type=MEDIA_TYPE,
         headers=_headers(error),
     )
+
+
+def _wants_page(scope: Scope) -> bool:
+    if not scope["path"].startswith(DASHBOARD):
+        return False
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
 def _headers(error: GhostcrmError) -> dict[str, str]:

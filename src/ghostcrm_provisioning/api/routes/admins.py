@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from pydantic.alias_generators import to_camel
 
 from ghostcrm_provisioning.access.accounts import Account
@@ -46,7 +46,7 @@ class AccountChange(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
 
     scopes: Scopes | None = None
-    enabled: bool | None = None
+    enabled: StrictBool | None = None
 
 
 @router.get("", response_model=Listed[AccountRow])

@@ -11,14 +11,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import AwareDatetime
 
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.authentication import requires
 from ghostcrm_provisioning.api.documents import AuditEntry, Listed
 from ghostcrm_provisioning.api.paging import CursorText, Limit, Page, moment_and_number
-from ghostcrm_provisioning.api.parameters import Name
+from ghostcrm_provisioning.api.parameters import Moment, Name
 from ghostcrm_provisioning.audit.listing import (
     COLUMNS,
     AuditFilter,
@@ -48,8 +47,8 @@ class Format(StrEnum):
 async def read_audit_log(
     site: TheSite,
     principal: Annotated[Principal, requires(Scope.AUDIT_READ)],
-    since: Annotated[AwareDatetime | None, Query(description="Included.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Not included.")] = None,
+    since: Annotated[Moment | None, Query(description="Included.")] = None,
+    until: Annotated[Moment | None, Query(description="Not included.")] = None,
     actor: Name | None = None,
     action: Name | None = None,
     client_id: Annotated[UUID | None, Query(alias="clientId")] = None,

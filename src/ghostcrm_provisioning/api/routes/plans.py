@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from pydantic.alias_generators import to_camel
 
 from ghostcrm_provisioning.access.principal import Principal
@@ -33,7 +33,7 @@ class PlanRequest(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
 
     plan: Name = Field(examples=["enterprise"])
-    allow_over_limit: bool = Field(
+    allow_over_limit: StrictBool = Field(
         default=False,
         description="Accept what is over a limit that becomes lower. Nothing is deleted, and nothing "
         "new is taken until it is below.",
