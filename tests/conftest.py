@@ -37,6 +37,7 @@ _HOME_VARIABLE = "GHOSTCRM_TEST_POSTGRES_HOME"
 _DEBIAN = Path("/usr/lib/postgresql")
 ADMIN = "provisioner"
 ADMIN_PASSWORD = "the provisioner's own"
+_FOLDER = pytest.StashKey[str]()
 # The server is thrown away, so it need not survive a power cut; the rest is as shipped. All its
 # statements are logged: a test looks for secrets among them.
 _SERVER_SETTINGS = {"fsync": "off", "max_connections": "300", "log_statement": "all"}
@@ -62,9 +63,21 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         # Set before the workers of pytest-xdist start: they share the server.
         os.environ[_HOME_VARIABLE] = tempfile.mkdtemp(prefix="ghostcrm-tests-")
+        if config.option.basetemp is None:
+            # Not in the folder that all of this user's runs share: each that begins takes away the
+            # right of others to pass it, which the servers in there need.
+            config.option.basetemp = config.stash[_FOLDER] = tempfile.mkdtemp(
+                prefix="ghostcrm-tmp-"
+            )
     for variable in [name for name in os.environ if name.startswith("GHOSTCRM_")]:
         if variable not in {_HOME_VARIABLE, "GHOSTCRM_TEST_SQL_URL"}:
             del os.environ[variable]
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    folder = session.config.stash.get(_FOLDER, None)
+    if folder is not None and exitstatus == pytest.ExitCode.OK:  # else somebody wants to look
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
