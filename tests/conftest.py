@@ -74,6 +74,13 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[variable]
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """For the few tests that run alone, the files of all others need not be loaded."""
+    if config.option.markexpr == "alone" and collection_path.suffix == ".py":
+        return True if "pytest.mark.alone" not in collection_path.read_text() else None
+    return None
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     folder = session.config.stash.get(_FOLDER, None)
     if folder is not None and exitstatus == pytest.ExitCode.OK:  # else somebody wants to look

@@ -134,7 +134,6 @@ async def whole_contents(
     installation: Installation, *, housekeeping: bool = False
 ) -> dict[str, list[str]]:
     """Every row of every table of ours, the queue's included."""
-    contents: dict[str, list[str]] = {}
     async with installation.control.connection() as connection:
         tables = await (
             await connection.execute(
@@ -142,17 +141,23 @@ async def whole_contents(
                 " where schemaname in ('ghostcrm', 'ghostcrm_queue')"
             )
         ).fetchall()
-        for table in tables:
-            if table["tablename"] in _HOUSEKEEPING and not housekeeping:
-                continue
-            rows = await (
-                await connection.execute(
-                    sql.SQL("select to_jsonb(t)::text as row from {} t order by 1").format(
-                        sql.Identifier(table["schemaname"], table["tablename"])
-                    )
-                )
-            ).fetchall()
-            contents[f"{table['schemaname']}.{table['tablename']}"] = [row["row"] for row in rows]
+        wanted = [
+            (table["schemaname"], table["tablename"])
+            for table in tables
+            if housekeeping or table["tablename"] not in _HOUSEKEEPING
+        ]
+        # All in one statement: it is looked before and after whatever must change nothing.
+        everything = sql.SQL(" union all ").join(
+            sql.SQL("select {} as place, to_jsonb(t)::text as row from {} t").format(
+                sql.Literal(".".join(place)), sql.Identifier(*place)
+            )
+            for place in wanted
+        )
+        contents: dict[str, list[str]] = {".".join(place): [] for place in wanted}
+        for row in await (await connection.execute(everything)).fetchall():
+            contents[row["place"]].append(row["row"])
+    for rows in contents.values():
+        rows.sort()
     return contents
 
 

@@ -12,7 +12,7 @@ _BETWEEN_LOOKS_SECONDS = 0.02
 
 
 async def eventually(
-    look: Callable[[], Awaitable[_Seen | None]], *, what: str, within: float = 30.0
+    look: Callable[[], Awaitable[_Seen | None]], *, what: str, within: float = 60.0
 ) -> _Seen:
     """What ``look`` returns as soon as it is true."""
     until = monotonic() + within
