@@ -11,7 +11,8 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -19,6 +20,7 @@ from uuid import UUID
 
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import format_sse_event
+from starlette.types import Receive, Scope, Send
 
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.errors import GhostcrmError, TooManyStreams
@@ -86,7 +88,7 @@ class Streams:
         first = await look()
         if first.is_last and first.digest == last_event_id:
             return Response(status_code=204, headers=_HEADERS)
-        return StreamingResponse(
+        return _Stream(
             self._run(look, event, principal.id, about, last_event_id, debounce_seconds),
             media_type="text/event-stream",
             headers=_HEADERS,
@@ -100,17 +102,30 @@ class Streams:
         about: UUID | None,
         known: str | None,
         debounce_seconds: float,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         self._open[principal_id] += 1
         try:
             async with self._announcements.watching(about) as watcher:
                 yield format_sse_event(retry=RETRY_MS, comment="hello")
-                async for part in _tell(look, event, watcher, known, debounce_seconds):
-                    yield part
+                telling = _tell(look, event, watcher, known, debounce_seconds)
+                async with aclosing(telling):
+                    async for part in telling:
+                        yield part
         finally:
             self._open[principal_id] -= 1
             if not self._open[principal_id]:
                 del self._open[principal_id]
+
+
+class _Stream(StreamingResponse):
+    """One that lets go of what it holds when the browser has gone, and not some time later."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if isinstance(self.body_iterator, AsyncGenerator):
+                await self.body_iterator.aclose()
 
 
 async def _tell(
@@ -119,7 +134,7 @@ async def _tell(
     watcher: Watcher,
     known: str | None,
     debounce_seconds: float,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     until = monotonic() + LONGEST_SECONDS
     while not watcher.is_over and monotonic() < until:
         try:
