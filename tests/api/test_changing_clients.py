@@ -11,12 +11,16 @@ import psycopg
 import pytest
 
 from ghostcrm_provisioning.access.scope import Scope
-from ghostcrm_provisioning.api.documents import (
+from ghostcrm_provisioning.api.documents.clients import (
+    ProvisionedClient,
+)
+from ghostcrm_provisioning.api.documents.document import (
+    Listed,
+)
+from ghostcrm_provisioning.api.documents.doing import (
     ConnectionOf,
     Environment,
-    Listed,
     PlanPreview,
-    ProvisionedClient,
     ResetPassword,
     Verdict,
     VerificationAsked,

@@ -10,12 +10,20 @@ import httpx
 import pytest
 
 from ghostcrm_provisioning.access.scope import Scope
-from ghostcrm_provisioning.api.documents import (
+from ghostcrm_provisioning.api.documents.access import (
     AuditEntry,
+)
+from ghostcrm_provisioning.api.documents.clients import (
     ClientRow,
+)
+from ghostcrm_provisioning.api.documents.document import (
     Listed,
-    Notification,
+)
+from ghostcrm_provisioning.api.documents.overview import (
     Overview,
+)
+from ghostcrm_provisioning.api.documents.queue import (
+    Notification,
     Server,
     Spares,
 )

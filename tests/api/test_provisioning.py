@@ -7,7 +7,13 @@ from uuid import uuid4
 import pytest
 
 from ghostcrm_provisioning.access.scope import Scope
-from ghostcrm_provisioning.api.documents import Accepted, ProvisionedClient, Queue
+from ghostcrm_provisioning.api.documents.clients import (
+    Accepted,
+    ProvisionedClient,
+)
+from ghostcrm_provisioning.api.documents.queue import (
+    Queue,
+)
 from ghostcrm_provisioning.following import working
 from ghostcrm_provisioning.wiring import Installation
 from tests.api.conftest import Calling

@@ -5,14 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from ghostcrm_provisioning.access.scope import Scope
-from ghostcrm_provisioning.api.documents import (
+from ghostcrm_provisioning.api.documents.access import (
     AccountRow,
-    Listed,
     Me,
     NewAccount,
     NewToken,
-    Registered,
     Token,
+)
+from ghostcrm_provisioning.api.documents.clients import (
+    Registered,
+)
+from ghostcrm_provisioning.api.documents.document import (
+    Listed,
 )
 from tests.api.conftest import Calling
 from tests.api.documents import checked

@@ -8,10 +8,14 @@ import httpx
 import pytest
 
 from ghostcrm_provisioning.access.scope import Scope
-from ghostcrm_provisioning.api.documents import (
+from ghostcrm_provisioning.api.documents.clients import (
     Client,
     Explanation,
+)
+from ghostcrm_provisioning.api.documents.document import (
     Listed,
+)
+from ghostcrm_provisioning.api.documents.runs import (
     Run,
     RunWithSteps,
 )

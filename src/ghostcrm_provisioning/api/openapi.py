@@ -12,7 +12,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from ghostcrm_provisioning.api.documents import Problem
+from ghostcrm_provisioning.api.documents.document import (
+    Problem,
+)
 from ghostcrm_provisioning.web.problems import MEDIA_TYPE
 from ghostcrm_provisioning.web.route_table import Route, RouteTable
 

@@ -15,7 +15,14 @@ from ghostcrm_provisioning.access.accounts import Account
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.authentication import requires
-from ghostcrm_provisioning.api.documents import AccountRow, Listed, NewAccount, failures
+from ghostcrm_provisioning.api.documents.access import (
+    AccountRow,
+    NewAccount,
+)
+from ghostcrm_provisioning.api.documents.document import (
+    Listed,
+    failures,
+)
 from ghostcrm_provisioning.api.paging import whole_list
 from ghostcrm_provisioning.clients.documents import instant
 from ghostcrm_provisioning.registration_form import LONGEST_EMAIL

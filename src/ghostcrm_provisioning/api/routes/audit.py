@@ -15,7 +15,12 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.authentication import requires
-from ghostcrm_provisioning.api.documents import AuditEntry, Listed
+from ghostcrm_provisioning.api.documents.access import (
+    AuditEntry,
+)
+from ghostcrm_provisioning.api.documents.document import (
+    Listed,
+)
 from ghostcrm_provisioning.api.paging import CursorText, Limit, Page, moment_and_number
 from ghostcrm_provisioning.api.parameters import Moment, Name
 from ghostcrm_provisioning.audit.listing import (

@@ -13,17 +13,21 @@ from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.accepting import Wait, answer_accepted, explanation_of
 from ghostcrm_provisioning.api.authentication import requires
-from ghostcrm_provisioning.api.documents import (
+from ghostcrm_provisioning.api.documents.clients import (
     Accepted,
     Client,
     ClientRow,
-    ClientStatus,
     Explanation,
-    Listed,
     ProvisionedClient,
+)
+from ghostcrm_provisioning.api.documents.document import (
+    ClientStatus,
+    Listed,
+    failures,
+)
+from ghostcrm_provisioning.api.documents.runs import (
     Run,
     RunWithSteps,
-    failures,
 )
 from ghostcrm_provisioning.api.paging import CursorText, Limit, Page, key_of, place_of
 from ghostcrm_provisioning.api.parameters import Name

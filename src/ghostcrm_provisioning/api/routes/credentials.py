@@ -14,11 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.authentication import requires
-from ghostcrm_provisioning.api.documents import (
+from ghostcrm_provisioning.api.documents.document import (
+    failures,
+)
+from ghostcrm_provisioning.api.documents.doing import (
     ConnectionOf,
     Environment,
     ResetPassword,
-    failures,
 )
 from ghostcrm_provisioning.client_database.roles import CLIENT_LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import find_client

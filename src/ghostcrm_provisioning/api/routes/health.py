@@ -13,7 +13,9 @@ from pydantic import BaseModel
 
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.authentication import refuse_without, whose_token
-from ghostcrm_provisioning.api.documents import failures
+from ghostcrm_provisioning.api.documents.document import (
+    failures,
+)
 from ghostcrm_provisioning.web.addresses import is_loopback
 from ghostcrm_provisioning.web.readiness import look
 from ghostcrm_provisioning.web.site import TheSite

@@ -16,12 +16,14 @@ from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.accepting import Wait
 from ghostcrm_provisioning.api.authentication import requires
-from ghostcrm_provisioning.api.documents import (
+from ghostcrm_provisioning.api.documents.document import (
     Listed,
+    failures,
+)
+from ghostcrm_provisioning.api.documents.doing import (
     Verdict,
     VerificationAsked,
     VerifiedClient,
-    failures,
 )
 from ghostcrm_provisioning.api.paging import CursorText, Limit, Page, number
 from ghostcrm_provisioning.clients.client import find_client

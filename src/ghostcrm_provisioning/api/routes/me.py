@@ -9,7 +9,9 @@ from fastapi.responses import JSONResponse
 
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.api.authentication import authenticated
-from ghostcrm_provisioning.api.documents import Me
+from ghostcrm_provisioning.api.documents.access import (
+    Me,
+)
 
 router = APIRouter(prefix="/api/admin/me", tags=["access"])
 

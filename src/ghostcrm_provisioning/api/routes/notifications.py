@@ -10,7 +10,12 @@ from fastapi.responses import JSONResponse
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.authentication import requires
-from ghostcrm_provisioning.api.documents import Listed, Notification
+from ghostcrm_provisioning.api.documents.document import (
+    Listed,
+)
+from ghostcrm_provisioning.api.documents.queue import (
+    Notification,
+)
 from ghostcrm_provisioning.api.paging import CursorText, Limit, Page, number
 from ghostcrm_provisioning.notifications.listing import (
     list_notifications,

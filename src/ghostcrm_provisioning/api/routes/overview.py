@@ -10,7 +10,9 @@ from fastapi.responses import JSONResponse
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.authentication import requires
-from ghostcrm_provisioning.api.documents import Overview
+from ghostcrm_provisioning.api.documents.overview import (
+    Overview,
+)
 from ghostcrm_provisioning.statistics.time_to_ready import Window
 from ghostcrm_provisioning.web.site import TheSite
 

@@ -14,11 +14,15 @@ from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.accepting import Wait, answer_accepted, answer_nothing_to_do
 from ghostcrm_provisioning.api.authentication import requires
-from ghostcrm_provisioning.api.documents import (
+from ghostcrm_provisioning.api.documents.clients import (
     Accepted,
-    PlanPreview,
     ProvisionedClient,
+)
+from ghostcrm_provisioning.api.documents.document import (
     failures,
+)
+from ghostcrm_provisioning.api.documents.doing import (
+    PlanPreview,
 )
 from ghostcrm_provisioning.api.parameters import Name
 from ghostcrm_provisioning.changing_plan import change_plan, preview_plan_change

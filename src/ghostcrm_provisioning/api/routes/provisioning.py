@@ -14,7 +14,16 @@ from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.accepting import Wait, answer_accepted
 from ghostcrm_provisioning.api.authentication import requires
-from ghostcrm_provisioning.api.documents import Accepted, ProvisionedClient, Queue, failures
+from ghostcrm_provisioning.api.documents.clients import (
+    Accepted,
+    ProvisionedClient,
+)
+from ghostcrm_provisioning.api.documents.document import (
+    failures,
+)
+from ghostcrm_provisioning.api.documents.queue import (
+    Queue,
+)
 from ghostcrm_provisioning.registration_form import LONGEST_EMAIL, LONGEST_NAME, checked_form
 from ghostcrm_provisioning.web.site import TheSite
 

@@ -10,7 +10,9 @@ from fastapi.responses import JSONResponse, Response
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.authentication import requires
-from ghostcrm_provisioning.api.documents import Queue
+from ghostcrm_provisioning.api.documents.queue import (
+    Queue,
+)
 from ghostcrm_provisioning.api.events import EVENTS, LastEventId, tell_queue
 from ghostcrm_provisioning.web.site import TheSite
 

@@ -15,7 +15,12 @@ from pydantic.alias_generators import to_camel
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.authentication import requires
-from ghostcrm_provisioning.api.documents import Registered, failures
+from ghostcrm_provisioning.api.documents.clients import (
+    Registered,
+)
+from ghostcrm_provisioning.api.documents.document import (
+    failures,
+)
 from ghostcrm_provisioning.registration import accept_from_stranger
 from ghostcrm_provisioning.registration_form import LONGEST_EMAIL, LONGEST_NAME, checked_form
 from ghostcrm_provisioning.web.site import TheSite

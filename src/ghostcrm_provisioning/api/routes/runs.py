@@ -12,13 +12,15 @@ from fastapi.responses import JSONResponse, Response
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.authentication import requires
-from ghostcrm_provisioning.api.documents import (
+from ghostcrm_provisioning.api.documents.document import (
     Listed,
-    Run,
     RunKind,
     RunStatus,
-    RunWithSteps,
     failures,
+)
+from ghostcrm_provisioning.api.documents.runs import (
+    Run,
+    RunWithSteps,
 )
 from ghostcrm_provisioning.api.events import EVENTS, LastEventId, tell_run
 from ghostcrm_provisioning.api.paging import CursorText, Limit, Page, key_of, place_of

@@ -10,7 +10,13 @@ from fastapi.responses import JSONResponse
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.authentication import requires
-from ghostcrm_provisioning.api.documents import Listed, Server, Spares
+from ghostcrm_provisioning.api.documents.document import (
+    Listed,
+)
+from ghostcrm_provisioning.api.documents.queue import (
+    Server,
+    Spares,
+)
 from ghostcrm_provisioning.api.paging import whole_list
 from ghostcrm_provisioning.web.site import TheSite
 

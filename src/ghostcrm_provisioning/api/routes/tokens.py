@@ -14,7 +14,14 @@ from ghostcrm_provisioning.access.principal import Principal, must_have
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.access.tokens import TokenRecord
 from ghostcrm_provisioning.api.authentication import requires
-from ghostcrm_provisioning.api.documents import Listed, NewToken, Token, failures
+from ghostcrm_provisioning.api.documents.access import (
+    NewToken,
+    Token,
+)
+from ghostcrm_provisioning.api.documents.document import (
+    Listed,
+    failures,
+)
 from ghostcrm_provisioning.api.paging import whole_list
 from ghostcrm_provisioning.api.parameters import Name
 from ghostcrm_provisioning.clients.documents import instant
