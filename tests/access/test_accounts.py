@@ -467,8 +467,8 @@ async def test_changes_sign_ins_and_sessions_at_once_do_not_wait_for_one_another
         outcomes = await asyncio.gather(
             *(sessions.begin(principal, address=HERE, user_agent="") for _ in range(4)),
             *(accounts.authenticate(OLGA, "guess", address=f"192.0.2.{n}") for n in range(4)),
-            accounts.set_password(new.id, by="a test", password=PASSWORD),
-            accounts.set_scopes(new.id, frozenset({Scope.ADMIN}), by="a test"),
+            *(accounts.set_password(new.id, by="a test", password=PASSWORD) for _ in range(6)),
+            *(accounts.set_scopes(new.id, frozenset({Scope.ADMIN}), by="a test") for _ in range(6)),
             accounts.enable(new.id, by="a test"),
             accounts.unlock(new.id, by="a test"),
             accounts.set_scopes(root.id, frozenset({Scope.ADMIN}), by="a test"),
