@@ -28,6 +28,7 @@ GhostcrmError
 ├── NotAuthenticated           we do not know who is asking                      exit 4, HTTP 401
 │   └── AccountLocked          … nor look at what is sent, for a while           exit 4, HTTP 429
 ├── NotPermitted               whoever asks may not do this                      exit 4, HTTP 403
+│   └── ForgedForm
 ├── TooManyStreams             as many as one may have are open                  HTTP 429
 ├── TooManyRequests            more than are taken in that time                  HTTP 429
 ├── MethodNotAllowed           the address does not take that method             HTTP 405
@@ -321,6 +322,13 @@ class TooManyStreams(GhostcrmError):
     retryable = True
     http_status = 429
     default_next_step = "Close one of them; a page that is hidden needs none."
+
+
+class ForgedForm(NotPermitted):
+    """This form was not sent from a page of this session, so nothing was changed."""
+
+    code = "forged_form"
+    default_next_step = "Go back, reload the page, and send the form again."
 
 
 class TooManyRequests(GhostcrmError):

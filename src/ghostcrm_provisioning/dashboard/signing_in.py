@@ -18,7 +18,7 @@ from starlette.responses import Response
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.dashboard.rendering import PREFIX, path_with_query
-from ghostcrm_provisioning.errors import NotPermitted
+from ghostcrm_provisioning.errors import ForgedForm, NotPermitted
 from ghostcrm_provisioning.web.site import TheSite
 
 if TYPE_CHECKING:
@@ -171,13 +171,6 @@ def form_for(scope: Scope | None) -> Any:
     check.scope = scope  # type: ignore[attr-defined]
     check.is_form = True  # type: ignore[attr-defined]
     return Depends(check)
-
-
-class ForgedForm(NotPermitted):
-    """This form was not sent from a page of this session, so nothing was changed."""
-
-    code = "forged_form"
-    default_next_step = "Go back, reload the page, and send the form again."
 
 
 def refuse_other_origins(request: Request) -> None:

@@ -14,7 +14,6 @@ from ghostcrm_provisioning.dashboard.rendering import PREFIX, go_to, menu_of, re
 from ghostcrm_provisioning.dashboard.signing_in import (
     CHANGE_PASSWORD,
     CSRF_FIELD,
-    ForgedForm,
     MaybeVisit,
     Submission,
     Visit,
@@ -28,7 +27,7 @@ from ghostcrm_provisioning.dashboard.signing_in import (
     safe_return_path,
     set_session_cookie,
 )
-from ghostcrm_provisioning.errors import AccountLocked, InvalidInput, NotAuthenticated
+from ghostcrm_provisioning.errors import AccountLocked, ForgedForm, InvalidInput, NotAuthenticated
 from ghostcrm_provisioning.web.site import TheSite
 
 router = APIRouter()
