@@ -6,7 +6,6 @@ about it is the errors' own business.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
@@ -15,11 +14,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from ghostcrm_provisioning.dashboard.pages import PAGES
 from ghostcrm_provisioning.dashboard.rendering import PREFIX, render
+from ghostcrm_provisioning.dashboard.shown_once import add_shown_once
 from ghostcrm_provisioning.dashboard.signing_in import (
     CHANGE_PASSWORD,
     LIVE_HEADER,
@@ -73,7 +75,8 @@ def make_dashboard(parent: FastAPI) -> FastAPI:
     """The application of the pages. It has the state of its parent: the site that all requests find."""
     dashboard = FastAPI(title="GhostCRM dashboard", openapi_url=None, docs_url=None, redoc_url=None)
     dashboard.state = parent.state
-    dashboard.middleware("http")(_guard_answer)
+    add_shown_once(dashboard)
+    dashboard.add_middleware(_Guarded)
     for router in PAGES:
         dashboard.include_router(router)
     dashboard.mount("/static", _Static(directory=Path(str(files(__package__))) / "static"))
@@ -86,14 +89,21 @@ def make_dashboard(parent: FastAPI) -> FastAPI:
     return dashboard
 
 
-async def _guard_answer(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    response = await call_next(request)
-    for name, value in HEADERS.items():
-        response.headers[name] = value
-    response.headers.setdefault("Cache-Control", "no-store")
-    return response
+class _Guarded:
+    """Every answer of the pages has their headers, streams and files included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, guarded)
 
 
 class _Static(StaticFiles):

@@ -18,8 +18,8 @@ from starlette.responses import Response
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.dashboard.rendering import PREFIX, path_with_query
-from ghostcrm_provisioning.errors import ForgedForm, NotPermitted
-from ghostcrm_provisioning.web.site import TheSite
+from ghostcrm_provisioning.errors import AccountLocked, ForgedForm, NotAuthenticated, NotPermitted
+from ghostcrm_provisioning.web.site import Site, TheSite
 
 if TYPE_CHECKING:
     from ghostcrm_provisioning.access.sessions import NewSession, Session
@@ -171,6 +171,26 @@ def form_for(scope: Scope | None) -> Any:
     check.scope = scope  # type: ignore[attr-defined]
     check.is_form = True  # type: ignore[attr-defined]
     return Depends(check)
+
+
+async def why_not_confirmed(
+    request: Request, site: Site, submitted: Submission, field: str = "password"
+) -> str | None:
+    """For something sensitive: why it is not sure that the owner of the session is there; None when it is.
+
+    The password was given within the last minutes, or stands in this form.
+    """
+    session = submitted.visit.session
+    password = submitted.untouched(field)
+    if not password:
+        return None if session.is_confirmed else "Give your password once more."
+    try:
+        await site.sessions.confirm(session, password, address=address_of(request))
+    except NotAuthenticated as refused:
+        return (
+            refused.message if isinstance(refused, AccountLocked) else "This is not your password."
+        )
+    return None
 
 
 def refuse_other_origins(request: Request) -> None:

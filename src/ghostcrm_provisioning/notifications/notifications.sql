@@ -25,3 +25,15 @@ from notifications
 where id < coalesce(%(before_id)s::bigint, 9223372036854775807)
 order by id desc
 limit %(limit)s
+
+-- name: list_page
+-- The newest first, with the client's name as it is today. Filters that are null do not count.
+select n.id, n.client_id, c.name as client_name, n.run_id, n.severity, n.subject, n.body, n.created_at,
+       n.delivery, n.delivery_attempts, n.delivery_error, n.delivered_at
+from notifications n
+left join clients c on c.id = n.client_id
+where (%(before_id)s::bigint is null or n.id < %(before_id)s::bigint)
+  and (%(severity)s::text is null or n.severity = %(severity)s::text)
+  and (%(delivery)s::text is null or n.delivery = %(delivery)s::text)
+order by n.id desc
+limit %(limit)s

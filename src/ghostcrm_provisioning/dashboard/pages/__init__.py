@@ -4,7 +4,21 @@ Paths of routers are below ``/admin``, where the application of the pages is mou
 Links in templates are whole: ``{{ prefix }}/clients``.
 """
 
-from ghostcrm_provisioning.dashboard.pages import sign_in
+from ghostcrm_provisioning.dashboard.pages import (
+    access,
+    admins,
+    audit,
+    notifications,
+    overview,
+    sign_in,
+)
 
 # Every router of the dashboard.
-PAGES = (sign_in.router,)
+PAGES = (
+    sign_in.router,
+    overview.router,
+    audit.router,
+    notifications.router,
+    access.router,
+    admins.router,
+)
