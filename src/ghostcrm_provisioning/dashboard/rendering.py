@@ -124,6 +124,7 @@ def _environment() -> Environment:
         count=words.count,
         bytes=words.size,
         look=words.look_of,
+        kind=words.kind_of,
     )
     environment.globals.update(
         prefix=PREFIX,

@@ -6,9 +6,8 @@ Sessions and accounts themselves are in ``access``. A page without :func:`page_f
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import Depends, Request
@@ -17,12 +16,10 @@ from starlette.responses import Response
 
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
+from ghostcrm_provisioning.access.sessions import NewSession, Session, is_csrf_token
 from ghostcrm_provisioning.dashboard.rendering import PREFIX, path_with_query
 from ghostcrm_provisioning.errors import AccountLocked, ForgedForm, NotAuthenticated, NotPermitted
 from ghostcrm_provisioning.web.site import Site, TheSite
-
-if TYPE_CHECKING:
-    from ghostcrm_provisioning.access.sessions import NewSession, Session
 
 SIGN_IN = f"{PREFIX}/sign-in"
 CHANGE_PASSWORD = f"{PREFIX}/change-password"
@@ -162,9 +159,7 @@ def form_for(scope: Scope | None) -> Any:
         refuse_other_origins(request)
         form = await request.form()
         sent = form.get(CSRF_FIELD)
-        if not isinstance(sent, str) or not hmac.compare_digest(
-            sent.encode(), visit.csrf_token.encode()
-        ):
+        if not isinstance(sent, str) or not is_csrf_token(sent, visit.session):
             raise ForgedForm
         return Submission(visit, form)
 

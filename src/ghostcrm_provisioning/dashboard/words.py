@@ -71,6 +71,14 @@ def look_of(state: str) -> Look:
     return LOOKS.get(state) or Look(state.replace("_", " ").capitalize(), "quiet", "dash")
 
 
+KINDS = {"provision_client": "Provision", "change_plan": "Change plan"}
+
+
+def kind_of(kind: str) -> str:
+    """What a run does, in a word or two."""
+    return KINDS.get(kind) or kind.replace("_", " ").capitalize()
+
+
 def duration(milliseconds: float | None) -> str:
     """``4 ms``, ``18.2 s``, ``3 min 5 s``, ``2 h 10 min``, ``3 d 4 h``."""
     if milliseconds is None:
