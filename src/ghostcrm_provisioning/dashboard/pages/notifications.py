@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from ghostcrm_provisioning.access.scope import Scope
+from ghostcrm_provisioning.dashboard.notification_list import DELIVERIES, SEVERITIES, list_page
 from ghostcrm_provisioning.dashboard.rendering import PREFIX, render
 from ghostcrm_provisioning.dashboard.signing_in import Visit, page_for
-from ghostcrm_provisioning.dashboard.notification_list import DELIVERIES, SEVERITIES, list_page
 from ghostcrm_provisioning.web.site import TheSite
 
 router = APIRouter()

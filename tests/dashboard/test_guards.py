@@ -1,0 +1,164 @@
+"""Nobody sees a page, or changes anything, without being signed in, having the right, and meaning it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from ghostcrm_provisioning.access.scope import Scope
+from ghostcrm_provisioning.dashboard.routing import make_dashboard
+from ghostcrm_provisioning.dashboard.signing_in import safe_return_path
+from ghostcrm_provisioning.web.site import Site
+from tests.dashboard.conftest import HOST, Visiting
+
+# What is for everybody: signing in, and the choice of colours, which changes nothing of ours.
+FOR_EVERYBODY = {("GET", "/sign-in"), ("POST", "/sign-in"), ("POST", "/theme")}
+
+
+def routes_of(application: FastAPI) -> list[APIRoute]:
+    return [route for route in application.routes if isinstance(route, APIRoute)]
+
+
+def guards_of(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+    for inner in dependant.dependencies:
+        if inner.call is not None and hasattr(inner.call, "scope"):
+            yield inner.call
+        yield from guards_of(inner)
+
+
+def test_every_page_and_every_form_has_its_guard() -> None:
+    unguarded, forged = [], []
+    for route in routes_of(make_dashboard(FastAPI())):
+        guards = list(guards_of(route.dependant))
+        for method in route.methods:
+            if (method, route.path) in FOR_EVERYBODY:
+                continue
+            if not guards:
+                unguarded.append(f"{method} {route.path}")
+            if method != "GET" and not any(hasattr(guard, "is_form") for guard in guards):
+                forged.append(f"{method} {route.path}")
+    assert unguarded == []
+    assert forged == []
+
+
+async def test_nobody_sees_a_page_without_signing_in(
+    stranger: httpx.AsyncClient, application: FastAPI
+) -> None:
+    seen = 0
+    for route in routes_of(make_dashboard(application)):
+        if "{" in route.path or "GET" not in route.methods or route.path == "/sign-in":
+            continue
+        answer = await stranger.get(f"/admin{route.path}")
+        assert answer.status_code == 303, route.path
+        assert answer.headers["location"].startswith("/admin/sign-in"), route.path
+        seen += 1
+    assert seen > 8
+
+
+async def test_the_sign_in_leads_back_to_the_page_that_was_asked_for(
+    stranger: httpx.AsyncClient, visiting: Visiting
+) -> None:
+    answer = await stranger.get("/admin/audit?actor=token%3Aci")
+    assert answer.headers["location"] == "/admin/sign-in?return_to=%2Fadmin%2Faudit%3Factor%3Dtoken%253Aci"
+    visitor = await visiting(Scope.ADMIN, is_signed_in=False)
+    answer = await visitor.sign_in(return_to="/admin/audit?actor=token%3Aci")
+    assert answer.headers["location"] == "/admin/audit?actor=token%3Aci"
+
+
+async def test_a_form_of_an_ended_session_leads_back_to_its_page(
+    stranger: httpx.AsyncClient,
+) -> None:
+    answer = await stranger.post(
+        "/admin/access/tokens/new", headers={"Referer": f"{HOST}/admin/access/tokens/new"}
+    )
+    assert answer.status_code == 303
+    assert answer.headers["location"].endswith("return_to=%2Fadmin%2Faccess%2Ftokens%2Fnew")
+
+
+async def test_a_page_that_updates_itself_is_told_that_the_session_has_ended(
+    stranger: httpx.AsyncClient,
+) -> None:
+    assert (await stranger.get("/admin/", headers={"X-Live": "1"})).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "https://evil.example/admin/",
+        "//evil.example",
+        "/admin//evil.example",
+        "/admin/..//evil.example",
+        "/admin/\\evil.example",
+        "/admin/%0d%0aSet-Cookie:x",
+        "javascript:alert(1)",
+        "/administrator",
+        "/api/admin/clients",
+        "/admin/sign-in",
+        "/admin/sign-out",
+        "/admin/clients/events",
+        "/admin/\N{LATIN SMALL LETTER E WITH ACUTE}",
+        "/admin/a\nb",
+        "/admin/" + "a" * 3000,
+        "",
+    ],
+)
+def test_nobody_is_led_to_another_place(path: str) -> None:
+    # What is percent-encoded stays so, and is harmless there.
+    assert safe_return_path(path) in {"/admin/", "/admin/%0d%0aSet-Cookie:x"}
+
+
+def test_a_page_with_filters_is_led_back_to() -> None:
+    path = "/admin/clients?search=a%20b&status=failed"
+    assert safe_return_path(path) == path
+
+
+async def test_a_right_that_is_missing_is_named_on_a_page_of_its_own(visiting: Visiting) -> None:
+    visitor = await visiting(Scope.CLIENTS_READ)
+    answer = await visitor.see("/admin/access")
+    assert answer.status_code == 403
+    assert "access:manage" in answer.text
+    assert answer.headers["content-type"].startswith("text/html")
+    menu = (await visitor.see("/admin/sessions")).text
+    assert 'href="/admin/access"' not in menu
+    assert 'href="/admin/clients"' in menu
+
+
+async def test_a_form_from_elsewhere_changes_nothing(visiting: Visiting, site: Site) -> None:
+    visitor = await visiting(Scope.ADMIN)
+    token = await visitor.csrf_token()
+    fields = {"name": "forged", "scopes": "admin", "lifetime": "0", "csrf_token": token}
+    path = "/admin/access/tokens/new"
+    forged: list[tuple[dict[str, str], dict[str, str]]] = [
+        ({"csrf_token": ""}, {}),
+        ({"csrf_token": token[:-1] + ("a" if token[-1] != "a" else "b")}, {}),
+        ({"csrf_token": "é"}, {}),
+        ({}, {"Sec-Fetch-Site": "cross-site"}),
+        ({}, {"Sec-Fetch-Site": "same-site"}),
+        ({}, {"Origin": "https://evil.example"}),
+        ({}, {"Origin": "null"}),
+    ]
+    for wrong_fields, wrong_headers in forged:
+        answer = await visitor.browser.post(path, data=fields | wrong_fields, headers=wrong_headers)
+        assert answer.status_code == 403, (wrong_fields, wrong_headers)
+        assert "not sent from a page of this session" in answer.text
+    assert await site.tokens.list() == []
+    # The same with the token of somebody else's session.
+    other = await (await visiting(Scope.ADMIN)).csrf_token()
+    answer = await visitor.browser.post(path, data=fields | {"csrf_token": other})
+    assert answer.status_code == 403
+
+
+async def test_nobody_is_signed_in_by_a_form_of_another_site(
+    visiting: Visiting, stranger: httpx.AsyncClient
+) -> None:
+    visitor = await visiting(Scope.ADMIN, is_signed_in=False)
+    fields = {"email": visitor.email, "password": "whatever", "csrf_token": ""}
+    answer = await stranger.post("/admin/sign-in", data=fields)
+    assert answer.status_code == 403
+    assert "ghostcrm_session" not in answer.headers.get("set-cookie", "")
