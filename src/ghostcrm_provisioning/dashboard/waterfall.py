@@ -274,6 +274,7 @@ class _Axis:
         )
 
 
-_ROUND_SECONDS = tuple(
-    base * scale for scale in (0.001, 0.01, 0.1, 1.0, 10.0) for base in (1, 2, 5)
-) + (60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+_ROUND_SECONDS = (
+    *(base * scale for scale in (0.001, 0.01, 0.1, 1.0, 10.0) for base in (1, 2, 5)),
+    *(60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0),
+)
