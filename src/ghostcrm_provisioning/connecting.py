@@ -47,9 +47,15 @@ class ClientConnection:
 
 
 async def connect_to(
-    installation: Installation, client_id: UUID, *, role: str, requested_by: str
+    installation: Installation,
+    client_id: UUID,
+    *,
+    role: str,
+    requested_by: str,
+    reason: str | None = None,
 ) -> ClientConnection:
-    """The connection of a ready client as ``role`` (app, service, auth, owner or api).
+    """The connection of a ready client as ``role`` (app, service, auth, owner or api). ``reason`` is
+    kept in the audit log.
 
     Raises:
         InvalidInput: there is no such role.
@@ -59,7 +65,8 @@ async def connect_to(
     """
     client, credentials = await _open_for(installation, client_id, role)
     database_url, credentials = await _let_in(installation, client, credentials, role)
-    await _record(installation, client, requested_by, {"role": role})
+    details = {"role": role} if reason is None else {"role": role, "reason": reason}
+    await _record(installation, client, requested_by, details)
     return ClientConnection(
         database_url=database_url,
         anon_key=credentials.anon_key,
@@ -153,9 +160,10 @@ async def _record(
 
 
 async def reset_admin_password(
-    installation: Installation, client_id: UUID, *, requested_by: str
+    installation: Installation, client_id: UUID, *, requested_by: str, reason: str | None = None
 ) -> str:
     """A new temporary password for the admin of a ready client; shown this once, to be changed.
+    ``reason`` is kept in the audit log.
 
     Raises:
         NotFound: there is no such client, or its admin was removed.
@@ -183,6 +191,7 @@ async def reset_admin_password(
             actor=requested_by,
             action="client.admin_password_reset",
             client_id=client.id,
+            details={} if reason is None else {"reason": reason},
         )
     return password
 

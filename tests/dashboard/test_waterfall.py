@@ -86,7 +86,8 @@ def test_what_is_running_is_open_to_the_right_edge() -> None:
         [_attempt("first", 1.0, None, "running")],
         now=4.0,
     )
-    (segment,) = drawn.bars[0].segments
+    queued, segment = drawn.bars[0].segments
+    assert (queued.kind, queued.x, queued.width) == ("waiting", 0.0, segment.x)
     assert segment.is_open
     assert segment.x + segment.width == WIDTH
     assert drawn.bars[1].segments == ()
@@ -132,9 +133,11 @@ def test_an_attempt_that_nobody_ended_is_closed_when_the_run_has_ended() -> None
     assert not drawn.bars[0].segments[0].is_open
 
 
-def test_a_run_that_nobody_has_taken_up_has_steps_and_no_bars() -> None:
+def test_a_run_that_nobody_has_taken_up_waits_at_its_first_step() -> None:
     drawn = _draw(_run("queued"), [_step(1, "pending"), _step(2, "pending")], [], now=10.0)
-    assert [bar.segments for bar in drawn.bars] == [(), ()]
+    (wait,) = drawn.bars[0].segments
+    assert (wait.kind, wait.x, wait.width, wait.is_open) == ("waiting", 0.0, WIDTH, True)
+    assert drawn.bars[1].segments == ()
     assert drawn.waited_seconds is None
 
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any, Self
 from uuid import UUID
 
-from ghostcrm_provisioning.clients.run import Run
 from ghostcrm_provisioning.control_database.database import Connection
 from ghostcrm_provisioning.named_sql import NamedSql
 
@@ -49,26 +48,15 @@ async def find_standings(
     return {row["client_id"]: Standing.from_row(row) for row in rows}
 
 
-async def list_runs_of_client(connection: Connection, client_id: UUID, *, limit: int) -> list[Run]:
-    """A client's runs, the newest first."""
-    rows = await (
-        await connection.execute(
-            STANDING["runs_of_client"], {"client_id": client_id, "limit": limit}
-        )
-    ).fetchall()
-    return [Run.from_row(row) for row in rows]
-
-
-async def list_failed(connection: Connection, *, hours: int, limit: int) -> list[dict[str, Any]]:
-    """What has failed within so many hours and was not retried, the newest first."""
-    return await (
-        await connection.execute(STANDING["failed_runs"], {"hours": hours, "limit": limit})
-    ).fetchall()
-
-
 async def list_waiting(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
     """What waits for a worker, in the order in which it is taken up."""
     return await (await connection.execute(STANDING["waiting_runs"], {"limit": limit})).fetchall()
+
+
+async def count_running_by_server(connection: Connection) -> dict[str, int]:
+    """How many runs are being carried out on each server, by its name."""
+    rows = await (await connection.execute(STANDING["running_by_server"])).fetchall()
+    return {row["server_name"]: row["running"] for row in rows}
 
 
 async def now_at_control(connection: Connection) -> datetime:

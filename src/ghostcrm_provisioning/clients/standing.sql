@@ -23,23 +23,6 @@ where r.status = 'queued'
 order by r.priority desc, r.created_at, r.id
 limit %(limit)s
 
--- name: failed_runs
--- What has failed lately and was not retried, the newest first.
-select r.id as run_id, r.client_id, c.name as client_name, r.kind::text, r.finished_at, r.error,
-       s.name as step
-from runs r
-join clients c on c.id = r.client_id
-left join lateral (
-    select name from steps where run_id = r.id and status <> 'done' order by position limit 1
-) s on true
-where r.status = 'failed'
-  and r.finished_at > clock_timestamp() - make_interval(hours => %(hours)s)
-  and r.id = (
-      select id from runs where client_id = r.client_id order by created_at desc, id desc limit 1
-  )
-order by r.finished_at desc, r.id
-limit %(limit)s
-
 -- name: running_by_server
 -- How many runs are being carried out on each server.
 select d.server_id, s.name as server_name, count(*) as running
@@ -49,20 +32,6 @@ join servers s on s.id = d.server_id
 where r.status = 'running'
 group by d.server_id, s.name
 order by s.name
-
--- name: runs_of_client
--- The newest first.
-select r.id, r.client_id, r.kind::text, r.status::text, r.priority, r.fence, r.worker_id, r.worker_deaths,
-       r.next_attempt_at, r.error, r.created_at, r.queued_at, r.started_at, r.finished_at
-from runs r
-where r.client_id = %(client_id)s
-order by r.created_at desc, r.id desc
-limit %(limit)s
-
--- name: worker_of_run
-select w.host, w.process_id
-from workers w
-where w.id = %(worker_id)s
 
 -- name: clock
 -- The clock that writes the records.

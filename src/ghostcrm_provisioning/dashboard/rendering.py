@@ -74,6 +74,14 @@ def ago(moment: datetime | str | None) -> Markup:
     return _time_element(moment, words.relative(moment, datetime.now(UTC)), "relative")
 
 
+def due(moment: datetime | str | None) -> Markup:
+    """When something is to happen: as the time until it, and after that as ``any moment``."""
+    moment = _moment(moment)
+    if moment is None:
+        return Markup("–")
+    return _time_element(moment, words.due(moment, datetime.now(UTC)), "due")
+
+
 def at(moment: datetime | str | None) -> Markup:
     """A moment in full, in UTC (or, if the visitor wishes, in the browser's zone)."""
     moment = _moment(moment)
@@ -116,6 +124,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         ago=ago,
+        due=due,
         at=at,
         clock=clock,
         since=since,

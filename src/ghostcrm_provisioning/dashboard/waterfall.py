@@ -8,7 +8,7 @@ retried), is collapsed to a fixed width and labelled with how long it was.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,8 @@ WIDTH = 1000.0
 """The axis, in units of the drawing."""
 _NARROWEST = 6.0
 _COLLAPSED = 70.0
+# A wait for a worker that takes less of the axis is not drawn.
+_WORTH_SHOWING = 15.0
 # A stretch without work is collapsed when it is longer than this many seconds, and than all work.
 _SHORTEST_COLLAPSED_SECONDS = 1.0
 _MOST_SEGMENTS = 60
@@ -140,6 +142,17 @@ def draw(
         for step in steps
     )
     first = min((attempt.started_at for attempt in everything), default=None)
+    if first is None and bars and not run.is_finished and until > began_at:
+        wait = Segment("waiting", 0.0, WIDTH, is_open=True)
+        bars = (replace(bars[0], segments=(wait,)), *bars[1:])
+    elif first is not None and axis.x(first) > _WORTH_SHOWING:
+        wait = _segment("waiting", began_at, first, axis)
+        bars = tuple(
+            replace(bar, segments=(wait, *bar.segments))
+            if bar.attempts and bar.attempts[0].started_at == first
+            else bar
+            for bar in bars
+        )
     return Waterfall(
         bars=bars,
         gaps=axis.gaps,

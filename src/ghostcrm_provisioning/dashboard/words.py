@@ -118,6 +118,11 @@ def relative(moment: datetime, now: datetime) -> str:
     return f"{words} ago" if seconds > 0 else f"in {words}"
 
 
+def due(moment: datetime, now: datetime) -> str:
+    """``in 40 s``; ``any moment`` once it should have happened."""
+    return relative(moment, now) if moment > now else "any moment"
+
+
 def absolute(moment: datetime) -> str:
     """``2026-11-29 10:41:07 UTC``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

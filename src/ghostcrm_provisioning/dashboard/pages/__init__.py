@@ -8,15 +8,29 @@ from ghostcrm_provisioning.dashboard.pages import (
     access,
     admins,
     audit,
+    client,
+    clients,
+    connection,
     notifications,
     overview,
+    plan,
+    provision,
+    queue,
+    servers,
     sign_in,
 )
 
-# Every router of the dashboard.
+# Every router of the dashboard. The form of a new client comes before what takes its address for an id.
 PAGES = (
     sign_in.router,
     overview.router,
+    clients.router,
+    provision.router,
+    client.router,
+    connection.router,
+    plan.router,
+    queue.router,
+    servers.router,
     audit.router,
     notifications.router,
     access.router,

@@ -59,6 +59,7 @@ function show(element) {
   const kind = element.dataset.time;
   let words;
   if (kind === "relative") words = relative(date.getTime());
+  else if (kind === "due") words = date.getTime() > serverNow() + 500 ? relative(date.getTime()) : "any moment";
   else if (kind === "elapsed") words = duration(serverNow() - date.getTime());
   else if (kind === "clock") words = clockOf(date);
   else words = `${dayOf(date)} ${clockOf(date)}`;
@@ -88,6 +89,6 @@ export function startClock(remember, announce) {
   label();
   setInterval(() => {
     if (document.hidden) return;
-    for (const element of document.querySelectorAll("time[data-time=relative], time[data-time=elapsed]")) show(element);
+    for (const element of document.querySelectorAll("time[data-time=relative], time[data-time=elapsed], time[data-time=due]")) show(element);
   }, 1000);
 }

@@ -1,0 +1,182 @@
+"""What can be done for a client from its page, as data: the page shows what stands here, in this order.
+
+Whether it may be done is decided where it is done; here it is only said beforehand, so that nobody has to
+try. What does not exist in this version is not offered: a new action is one more entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from ghostcrm_provisioning.access.principal import Principal
+from ghostcrm_provisioning.access.scope import Scope
+from ghostcrm_provisioning.clients.client import Client
+from ghostcrm_provisioning.clients.run import Run
+
+Place = Literal["run", "client", "isolation", "connection"]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What decides which actions are possible."""
+
+    client: Client
+    run: Run
+    is_being_verified: bool = False
+
+    @property
+    def is_quarantined(self) -> bool:
+        return "quarantined" in {self.client.status, self.client.wanted_status}
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that can be done for a client.
+
+    Attributes:
+        path: after the client's own; a page with a form when ``opens_page``, else where the form is sent.
+        place: the part of the page in which it stands.
+        consequence: what becomes of the client and its data, in one sentence.
+        why_not: why it cannot be done now; None when it can.
+        is_shown: whether it is of any meaning for a client in that situation.
+    """
+
+    key: str
+    label: str
+    path: str
+    scope: Scope
+    place: Place
+    consequence: str
+    why_not: Callable[[Situation], str | None]
+    is_shown: Callable[[Situation], bool] = lambda _: True
+    opens_page: bool = False
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An action as it is offered to somebody now."""
+
+    action: Action
+    why_not: str | None
+
+    @property
+    def is_possible(self) -> bool:
+        return self.why_not is None
+
+
+def _why_no_retry(situation: Situation) -> str | None:
+    run = situation.run
+    if run.status == "failed":
+        return None
+    if run.status == "succeeded":
+        return "Nothing has failed: its latest run succeeded."
+    if run.status == "waiting":
+        return "It is tried again by itself."
+    return f"Its latest run is {run.status}."
+
+
+def _why_no_change_of_plan(situation: Situation) -> str | None:
+    if situation.is_quarantined:
+        return "It is in quarantine."
+    if situation.client.status != "ready":
+        return f"It is not ready ({situation.client.status}): there is nothing to count yet."
+    return None
+
+
+def _why_no_verification(situation: Situation) -> str | None:
+    if situation.is_being_verified:
+        return "An attack is asked for, or under way."
+    if situation.client.status not in {"ready", "quarantined"}:
+        return f"It is not ready ({situation.client.status}): there is nothing to attack yet."
+    return None
+
+
+def _why_no_release(situation: Situation) -> str | None:
+    if situation.is_being_verified:
+        return "An attack is asked for, or under way."
+    if situation.client.status != "quarantined":
+        return "Its database is being closed; that comes first."
+    return None
+
+
+def _why_not_let_in(situation: Situation) -> str | None:
+    if situation.is_quarantined:
+        return "It is in quarantine: nobody is let in."
+    if situation.client.status != "ready":
+        return f"It is not ready ({situation.client.status}): nobody is let in yet."
+    return None
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        "retry",
+        "Retry run",
+        "/retry",
+        Scope.CLIENTS_WRITE,
+        "run",
+        "The run goes on at the step that failed, with all its attempts anew. What is done stays done.",
+        _why_no_retry,
+    ),
+    Action(
+        "release",
+        "Release from quarantine",
+        "/release",
+        Scope.CLIENTS_WRITE,
+        "isolation",
+        "Its database is attacked once more, and opened if, and only if, everything is refused.",
+        _why_no_release,
+        is_shown=lambda situation: situation.is_quarantined,
+        opens_page=True,
+    ),
+    Action(
+        "change_plan",
+        "Change plan",
+        "/plan",
+        Scope.CLIENTS_WRITE,
+        "client",
+        "You see what would be gained, lost and over a limit before anything is changed. No data is deleted.",
+        _why_no_change_of_plan,
+        opens_page=True,
+    ),
+    Action(
+        "verify",
+        "Verify isolation",
+        "/verify",
+        Scope.CLIENTS_WRITE,
+        "isolation",
+        "Its database is attacked as everybody who must not get in; each attack is taken back. A proof "
+        "that fails puts the client into quarantine.",
+        _why_no_verification,
+    ),
+    Action(
+        "connect",
+        "Reveal connection",
+        "/connection",
+        Scope.CLIENTS_CONNECT,
+        "connection",
+        "You are asked for your password and a reason; the audit log keeps the reason.",
+        _why_not_let_in,
+        opens_page=True,
+    ),
+    Action(
+        "reset_admin_password",
+        "Reset admin password",
+        "/admin-password",
+        Scope.CLIENTS_CONNECT,
+        "connection",
+        "Its admin gets a new temporary password, shown to you once; the old one stops working.",
+        _why_not_let_in,
+        opens_page=True,
+    ),
+)
+
+
+def offers_for(principal: Principal, situation: Situation) -> list[Offer]:
+    """What is offered to ``principal``: nothing that he may not do at all."""
+    return [
+        Offer(action, action.why_not(situation))
+        for action in ACTIONS
+        if principal.may(action.scope) and action.is_shown(situation)
+    ]
