@@ -33,9 +33,9 @@ class Place:
 
 def places_of(application: FastAPI) -> list[Place]:
     return [
-        Place(method, context.path, context.dependant)
+        Place(method, context.path or "", dependant)
         for context in iter_route_contexts(application.routes)
-        if isinstance(context.dependant, Dependant) and context.path
+        if isinstance(dependant := getattr(context, "dependant", None), Dependant)
         for method in sorted(context.methods or ())
     ]
 
@@ -81,7 +81,10 @@ async def test_the_sign_in_leads_back_to_the_page_that_was_asked_for(
     stranger: httpx.AsyncClient, visiting: Visiting
 ) -> None:
     answer = await stranger.get("/admin/audit?actor=token%3Aci")
-    assert answer.headers["location"] == "/admin/sign-in?return_to=%2Fadmin%2Faudit%3Factor%3Dtoken%253Aci"
+    assert (
+        answer.headers["location"]
+        == "/admin/sign-in?return_to=%2Fadmin%2Faudit%3Factor%3Dtoken%253Aci"
+    )
     visitor = await visiting(Scope.ADMIN, is_signed_in=False)
     answer = await visitor.sign_in(return_to="/admin/audit?actor=token%3Aci")
     assert answer.headers["location"] == "/admin/audit?actor=token%3Aci"
