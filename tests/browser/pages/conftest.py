@@ -1,7 +1,5 @@
-"""One installation with its server, and one browser, for all tests of a process.
-
-The browser is Debian's Chromium; without it these tests are skipped. axe-core comes from npm, in the
-version that is pinned here, into the cache of pytest.
+"""A dashboard full of clients, in this process, for all tests of the pages; and axe-core from npm, in the
+version that is pinned here, kept in the cache of pytest.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 from scenery import paint
 
 from ghostcrm_provisioning.access.scope import Scope
@@ -26,12 +24,11 @@ from ghostcrm_provisioning.serving import Serving
 from ghostcrm_provisioning.settings import Settings
 from ghostcrm_provisioning.web.site import Site
 from ghostcrm_provisioning.wiring import open_installation
+from tests.browser.conftest import EMAIL, PASSWORD
 from tests.conftest import ADMIN, Server
 from tests.prepared_control import PreparedControl, create_database
 
-CHROMIUM = Path("/usr/bin/chromium")
-AXE = "axe-core@4.11.0"
-EMAIL, PASSWORD = "olga@ghostcrm.example", "correct horse battery"
+AXE = "axe-core@4.14.1"
 Made = TypeVar("Made")
 
 
@@ -98,18 +95,6 @@ async def _serve(settings: Settings, ready: Future[Dashboard], leave: threading.
         raise
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
-
-
 NewPage = Callable[..., Page]
 
 
@@ -141,7 +126,7 @@ def new_page(browser: Browser, dashboard: Dashboard) -> Iterator[NewPage]:
     assert [text for text in said if "Failed to load resource" not in text] == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cookie(browser: Browser, dashboard: Dashboard) -> dict[str, str]:
     """The session of somebody who has signed in once, for tests that are about something else."""
     context = browser.new_context(base_url=dashboard.url)

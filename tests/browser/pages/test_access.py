@@ -6,7 +6,8 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import EMAIL, Dashboard, NewPage, sign_in
+from tests.browser.conftest import EMAIL
+from tests.browser.pages.conftest import Dashboard, NewPage, sign_in
 
 
 def test_somebody_signs_in_and_out(new_page: NewPage) -> None:

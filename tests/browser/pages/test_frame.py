@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Dashboard, NewPage
+from tests.browser.pages.conftest import Dashboard, NewPage
 
 PAGES = (
     "/admin/",
