@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from scenery import paint
 
 from ghostcrm_provisioning.access.scope import Scope
@@ -24,7 +24,7 @@ from ghostcrm_provisioning.serving import Serving
 from ghostcrm_provisioning.settings import Settings
 from ghostcrm_provisioning.web.site import Site
 from ghostcrm_provisioning.wiring import open_installation
-from tests.browser.conftest import EMAIL, PASSWORD
+from tests.browser.conftest import EMAIL, PASSWORD, PATIENCE_MS
 from tests.conftest import ADMIN, Server
 from tests.prepared_control import PreparedControl, create_database
 
@@ -95,6 +95,9 @@ async def _serve(settings: Settings, ready: Future[Dashboard], leave: threading.
         raise
 
 
+# What is waited for is there long before; a busy machine takes its time.
+expect.set_options(timeout=PATIENCE_MS)
+
 NewPage = Callable[..., Page]
 
 
@@ -112,11 +115,14 @@ def new_page(browser: Browser, dashboard: Dashboard) -> Iterator[NewPage]:
             reduced_motion="reduce",
             java_script_enabled=script,
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("console", lambda message: said.append(message.text))
+        page.on(
+            "console",
+            lambda message: said.append(message.text) if message.type == "error" else None,
+        )
         return page
 
     yield make

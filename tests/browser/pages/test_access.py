@@ -43,7 +43,7 @@ def test_it_works_without_a_script(new_page: NewPage) -> None:
     page.get_by_label("clients:read").check()
     page.get_by_role("button", name="Create token").click()
     expect(page.locator("#shown-once")).to_contain_text("gcp_")
-    page.get_by_role("row", name="made without a script").get_by_text("Revoke").click()
+    page.get_by_role("row", name="made without a script").get_by_text("Revoke", exact=True).click()
     page.get_by_role("button", name="Revoke token").click()
     expect(page.get_by_text("The token is revoked.")).to_be_visible()
     expect(page.get_by_role("row", name="made without a script")).to_have_count(0)

@@ -9,27 +9,24 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.pages.conftest import Dashboard, NewPage
 
-PAGES = (
+OWN_PAGES = (
     "/admin/",
-    "/admin/clients",
-    "/admin/queue",
-    "/admin/servers",
     "/admin/audit",
-    "/admin/audit?actor=nobody",
     "/admin/notifications",
     "/admin/access?all_tokens=true",
     "/admin/access/tokens/new",
-    "/admin/access/admins/new",
     "/admin/sessions",
     "/admin/change-password",
     "/admin/no-such-page",
 )
+PAGES = (*OWN_PAGES, "/admin/clients", "/admin/queue", "/admin/servers", "/admin/access/admins/new")
 
 
-def serious(page: Page, axe: str) -> list[str]:
-    """What axe-core finds that is serious or critical."""
+def serious(page: Page, axe: str, *rules: str) -> list[str]:
+    """What axe-core finds that is serious or critical: with all its rules, or with some."""
     page.evaluate(axe)
-    found: dict[str, Any] = page.evaluate("axe.run(document)")
+    chosen = {"runOnly": list(rules)} if rules else {}
+    found: dict[str, Any] = page.evaluate("options => axe.run(document, options)", chosen)
     return [
         f"{page.url}: {violation['id']}: {node['html'][:160]}"
         for violation in found["violations"]
@@ -42,18 +39,19 @@ def serious(page: Page, axe: str) -> list[str]:
 def test_axe_finds_nothing_serious(
     signed_in: NewPage, new_page: NewPage, axe: str, scheme: str
 ) -> None:
+    # Only the colours are others in the dark.
+    rules = () if scheme == "light" else ("color-contrast",)
     stranger = new_page(scheme=scheme)
     stranger.goto("/admin/sign-in")
-    found = serious(stranger, axe)
+    found = serious(stranger, axe, *rules)
     page = signed_in(scheme=scheme)
-    for path in PAGES:
+    for path in OWN_PAGES:
         page.goto(path)
-        found += serious(page, axe)
-    narrow = signed_in(scheme=scheme, width=375)
-    for path in ("/admin/", "/admin/access?all_tokens=true"):
-        narrow.goto(path)
-        narrow.get_by_label("Menu", exact=True).click()
-        found += serious(narrow, axe)
+        found += serious(page, axe, *rules)
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.goto("/admin/")
+    page.get_by_label("Menu", exact=True).click()
+    found += serious(page, axe, *rules)
     assert found == []
 
 

@@ -8,7 +8,10 @@ const SHORTEST_PAUSE = 400; // ms between two fetches
 const FRESH_FOR = 45000;    // ms without a sign of life after which the line says so
 
 export function follow({ dress, announce }) {
-  const address = document.querySelector("[data-live]")?.dataset.live;
+  const place = document.querySelector("[data-live]");
+  const address = place?.dataset.live;
+  // Some numbers are shared readings that may be this many ms old: looked at once more after a change.
+  const againAfter = Number(place?.dataset.liveAgain ?? 0);
   const line = document.querySelector("[data-live-line]");
   if (!address || !line) return;
   const text = line.querySelector("[data-live-text]");
@@ -19,6 +22,7 @@ export function follow({ dress, announce }) {
   let fetching = false;
   let again = false;
   let timer = null;
+  let later = null;
 
   function say(state) {
     line.classList.toggle("live-on", state === "on");
@@ -43,7 +47,11 @@ export function follow({ dress, announce }) {
     source = new EventSource(address);
     source.addEventListener("open", () => say("on"));
     source.addEventListener("error", () => { if (!paused) say("lost"); retryWhenClosed(); });
-    source.addEventListener("changed", refresh);
+    source.addEventListener("changed", () => {
+      refresh();
+      clearTimeout(later);
+      if (againAfter) later = setTimeout(refresh, againAfter);
+    });
     source.addEventListener("end", () => { refresh(); close(); });
   }
 
