@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-servers check format requirements clean
+.PHONY: help demo up down test test-servers check format screenshots requirements clean
 
 help: ## Show what each command does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ check: $(VENV)/.development ## Format, lint, types and import layers
 format: $(VENV)/.development ## Rewrite the code in the house format
 	@$(BIN)/ruff format src tests scripts/*.py scripts/write-reference
 	@$(BIN)/ruff check --fix src tests scripts/*.py scripts/write-reference
+
+screenshots: $(VENV)/.development ## Look at every page of the dashboard: into screenshots/, and the one in the README
+	@$(BIN)/python scripts/look --readme
+	@$(BIN)/python scripts/look
 
 requirements: ## Write the hashed pins anew from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

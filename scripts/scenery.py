@@ -15,4 +15,8 @@ async def paint(control: ControlDatabase) -> None:
     """All of ``scenery.sql``, in one transaction."""
     async with control.transaction() as connection:
         for part in _SQL.read_text(encoding="utf-8").split(_NAME)[1:]:
-            await connection.execute(cast("LiteralString", part.partition("\n")[2]))
+            await connection.execute(_of_ours(part.partition("\n")[2]))
+
+
+def _of_ours(statement: str) -> LiteralString:
+    return cast("LiteralString", statement)  # from the file beside this one

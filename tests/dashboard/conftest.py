@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -38,13 +38,13 @@ class Visitor:
         return found[1]
 
     async def send(
-        self, path: str, fields: dict[str, object] | None = None, **headers: str
+        self, path: str, fields: Mapping[str, object] | None = None, **headers: str
     ) -> httpx.Response:
         """Send a form as the browser does from one of our pages."""
         token = await self.csrf_token()
         return await self.browser.post(
             path,
-            data={"csrf_token": token} | (fields or {}),
+            data={"csrf_token": token, **(fields or {})},
             headers={"Sec-Fetch-Site": "same-origin", "Origin": HOST} | headers,
         )
 

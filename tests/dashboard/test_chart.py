@@ -12,7 +12,7 @@ HALF_AN_HOUR = timedelta(minutes=30)
 
 def points(*values: tuple[float, float] | None) -> list[Point]:
     return [
-        Point(NOW + index * HALF_AN_HOUR, *(value or (None, None)), count=3 if value else 0)
+        Point(NOW + index * HALF_AN_HOUR, value and value[0], value and value[1], 3 if value else 0)
         for index, value in enumerate(values)
     ]
 

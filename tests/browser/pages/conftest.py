@@ -152,7 +152,7 @@ def signed_in(new_page: NewPage, cookie: dict[str, str]) -> NewPage:
 
     def make(**options: Any) -> Page:
         page = new_page(**options)
-        page.context.add_cookies([cookie])  # type: ignore[list-item]  # a plain dict will do
+        page.context.add_cookies([cookie])
         return page
 
     return make
