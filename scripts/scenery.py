@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import LiteralString, cast
+from typing import LiteralString
 
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 
@@ -15,8 +15,5 @@ async def paint(control: ControlDatabase) -> None:
     """All of ``scenery.sql``, in one transaction."""
     async with control.transaction() as connection:
         for part in _SQL.read_text(encoding="utf-8").split(_NAME)[1:]:
-            await connection.execute(_of_ours(part.partition("\n")[2]))
-
-
-def _of_ours(statement: str) -> LiteralString:
-    return cast("LiteralString", statement)  # from the file beside this one
+            statement: LiteralString = part.partition("\n")[2]
+            await connection.execute(statement)

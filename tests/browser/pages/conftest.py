@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import pytest
@@ -152,7 +152,7 @@ def signed_in(new_page: NewPage, cookie: dict[str, str]) -> NewPage:
 
     def make(**options: Any) -> Page:
         page = new_page(**options)
-        page.context.add_cookies([cookie])
+        page.context.add_cookies([cast(Any, cookie)])
         return page
 
     return make
@@ -172,7 +172,7 @@ def axe(request: pytest.FixtureRequest) -> str:
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed")
-    folder = request.config.cache.mkdir("axe-core")  # type: ignore[union-attr]
+    folder = request.config.cache.mkdir("axe-core")
     script: Path = folder / AXE.rpartition("@")[2] / "node_modules" / "axe-core" / "axe.min.js"
     if not script.exists():
         to = script.parent.parent.parent
