@@ -9,7 +9,7 @@ from uuid import UUID
 from ghostcrm_provisioning.control_database.database import Connection
 from ghostcrm_provisioning.named_sql import NamedSql
 
-_QUEUE = NamedSql(__package__, "queue.sql")
+_PENDING = NamedSql(__package__, "pending_verification.sql")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ async def find_pending_verification(
 ) -> PendingVerification | None:
     """None when there is none."""
     row = await (
-        await connection.execute(_QUEUE["pending_verification"], {"client_id": client_id})
+        await connection.execute(_PENDING["find_pending_verification"], {"client_id": client_id})
     ).fetchone()
     if row is None:
         return None

@@ -46,13 +46,3 @@ select id from servers
 select from ghostcrm_queue.jobs j
 where starts_with(j.dedupe_key, %(key)s || '/') and j.status = 'queued'
 limit 1
-
--- name: pending_verification
--- What somebody asked for, or the night brings, and has not come to its end; the first that is taken up.
-select j.status = 'picked' as is_under_way, j.created, j.execute_after, j.attempts,
-       starts_with(j.dedupe_key, 'verification/' || %(client_id)s::uuid || '/release') as is_release
-from ghostcrm_queue.jobs j
-where starts_with(j.dedupe_key, 'verification/' || %(client_id)s::uuid)
-  and j.status in ('queued', 'picked')
-order by j.status = 'picked' desc, j.priority desc, j.id
-limit 1
