@@ -16,6 +16,7 @@ from ghostcrm_provisioning.cli.check import check
 from ghostcrm_provisioning.cli.demo import demo
 from ghostcrm_provisioning.cli.doctor import doctor
 from ghostcrm_provisioning.cli.isolation import verify
+from ghostcrm_provisioning.cli.platform import platform
 from ghostcrm_provisioning.cli.provision import provision
 from ghostcrm_provisioning.cli.worker import up, worker
 
@@ -59,6 +60,7 @@ app.command("up")(up)
 app.command("check")(check)
 app.command("demo")(demo)
 app.command("doctor")(doctor)
+app.command("platform")(platform)
 app.add_typer(postgres.app, name="postgres")
 app.add_typer(bench.app, name="bench")
 

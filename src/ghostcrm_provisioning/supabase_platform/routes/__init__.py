@@ -1,0 +1,1 @@
+"""What can be asked, by subject. Each file says which part of which API it speaks."""
