@@ -246,6 +246,28 @@ def test_without_a_key_or_with_a_wrong_one_nothing_is_seen(
     assert stranger.get("/rest/v1/nonsense").json()["code"] == "PGRST205"
 
 
+def test_what_the_owner_wrote_runs_with_the_rights_of_who_asks(
+    project: dict[str, Any], caller: httpx.Client, stranger: httpx.Client
+) -> None:
+    statements = """
+        create function public.climb() returns boolean language plpgsql as
+            $$ begin set role supabase_auth_admin; return true; end $$;
+        create table public.trap (id int);
+        insert into public.trap values (1);
+        alter table public.trap enable row level security;
+        grant select on public.trap to anon;
+        create policy trap on public.trap for select to anon using (public.climb());
+    """
+    path = f"/v1/projects/{project['ref']}/database/query"
+    assert caller.post(path, json={"query": statements}).status_code == 201
+    answer = stranger.get("/rest/v1/trap")
+    assert (answer.status_code, answer.json()["code"]) == (401, "42501")
+    secret = caller.get(f"/v1/projects/{project['ref']}/postgrest").json()["jwt_secret"]
+    token = jwt.encode({"role": "authenticated", "sub": "nobody"}, secret, "HS256")
+    user = stranger.get("/auth/v1/user", headers={"Authorization": f"Bearer {token}"})
+    assert user.status_code == 403
+
+
 def test_filters_are_values_and_names_are_names(notes: str, admin: httpx.Client) -> None:
     base = f"/rest/v1/{notes}"
     assert admin.get(base, params={"words": "eq.mine' or '1'='1"}).json() == []

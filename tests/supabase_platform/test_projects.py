@@ -118,16 +118,34 @@ def test_it_arrives_by_and_by_and_goes_without_a_trace(
     seen = wait_for(caller, ref)
     assert seen[-2:] == ["COMING_UP", "ACTIVE_HEALTHY"]
     databases, logins = _databases(server, ref)
-    assert (len(databases), len(logins)) == (1, 3)
+    assert (len(databases), len(logins)) == (1, 4)
     gone = caller.delete(f"/v1/projects/{ref}")
     assert gone.json().keys() == {"id", "ref", "name"}
     assert _databases(server, ref) == ([], [])
+    _nothing_secret_is_kept(server, ref)
     for answer in (caller.get(f"/v1/projects/{ref}"), caller.delete(f"/v1/projects/{ref}")):
         assert (answer.status_code, answer.json()) == (
             400,
             {"message": "Resource has been removed"},
         )
     assert ref not in {each["ref"] for each in caller.get("/v1/projects").json()}
+
+
+def _nothing_secret_is_kept(server: Server, ref: str) -> None:
+    with server.superuser() as superuser:
+        names = superuser.execute(
+            "select datname from pg_database where starts_with(datname, 'ghostcrm_platform_')"
+        ).fetchall()
+    seen = []
+    for name in names:
+        with server.superuser(str(name["datname"])) as records:
+            seen += records.execute(
+                """select length(secrets) as secrets, auth_settings,
+                          (select count(*) from ghostcrm.api_keys k where k.project_id = p.id) as keys
+                   from ghostcrm.projects p where ref = %s""",
+                (ref,),
+            ).fetchall()
+    assert seen == [{"secrets": 0, "auth_settings": None, "keys": 0}]
 
 
 def test_a_project_that_is_being_made_is_not_removed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -12,11 +12,9 @@ from ghostcrm_provisioning.cli.output import Json, out, print_json, say
 from ghostcrm_provisioning.cli.session import run_command
 from ghostcrm_provisioning.provisioning_log import start_logging
 from ghostcrm_provisioning.settings import read_settings
-from ghostcrm_provisioning.supabase_platform.platform import Platform, open_platform
-from ghostcrm_provisioning.supabase_platform.project import Times
-from ghostcrm_provisioning.supabase_platform.serving import listen, serve
 
-_UNKNOWN_SHARE = 0.2  # of the time in which a project comes up, nothing is known of it
+if TYPE_CHECKING:
+    from ghostcrm_provisioning.supabase_platform.platform import Platform
 
 
 def platform(
@@ -51,24 +49,23 @@ def platform(
     """
 
     async def work() -> None:
+        # Slow to load, and no other command needs it.
+        from ghostcrm_provisioning.supabase_platform.serving import run_platform  # noqa: PLC0415
+
         settings = read_settings()
         start_logging(
             settings.logs,
             verbose=settings.debug_provisioning,
             keep_days=settings.keep_logs_days,
         )
-        door = listen(host, port)
-        times = Times(
-            unknown=coming_up * _UNKNOWN_SHARE,
-            coming_up=coming_up * (1 - _UNKNOWN_SHARE),
-            pausing=coming_up / 2,
-            restoring=coming_up,
+        await run_platform(
+            settings,
+            host=host,
+            port=port,
+            coming_up_seconds=coming_up,
+            per_minute=rate_limit,
+            announce=lambda opened, url: _announce(opened, url, as_json=as_json),
         )
-        with door:
-            async with open_platform(settings, times=times, per_minute=rate_limit) as opened:
-                shown_host = f"[{host}]" if ":" in host else host
-                url = f"http://{shown_host}:{door.getsockname()[1]}"
-                await serve(opened, door, lambda: _announce(opened, url, as_json=as_json))
 
     run_command(work(), as_json=as_json)
 

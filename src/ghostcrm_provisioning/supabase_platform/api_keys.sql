@@ -26,3 +26,6 @@ returning *
 -- name: delete_api_key
 delete from api_keys where project_id = %(project_id)s and id = %(id)s
 returning *
+
+-- name: delete_keys_of_project
+delete from api_keys where project_id = %(project_id)s

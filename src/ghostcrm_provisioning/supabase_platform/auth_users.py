@@ -17,10 +17,8 @@ import bcrypt
 import psycopg
 from psycopg.types.json import Jsonb
 
-from ghostcrm_provisioning.client_database.roles import AUTH_ROLE
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.providers.provider import Connection
-from ghostcrm_provisioning.supabase_platform.acting import acting_as
 from ghostcrm_provisioning.supabase_platform.refusal import Refusal
 
 AUTH_USERS = NamedSql(__package__, "auth_users.sql")
@@ -64,14 +62,14 @@ class WantedUser:
 
 
 class AuthUsers:
-    """Through a connection of the project's services, as the role that owns Auth's tables."""
+    """Through a connection of the project's Auth."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def page(self, *, page: int, per_page: int) -> tuple[list[dict[str, Any]], int]:
         """One page, the newest first, and how many there are."""
-        async with acting_as(self._connection, AUTH_ROLE):
+        async with self._connection.transaction():
             rows = await self._rows(
                 AUTH_USERS["list_users"], {"limit": per_page, "offset": (page - 1) * per_page}
             )
@@ -80,7 +78,7 @@ class AuthUsers:
 
     async def find(self, user_id: UUID) -> dict[str, Any]:
         """Raises AuthRefusal: 404, there is none."""
-        async with acting_as(self._connection, AUTH_ROLE):
+        async with self._connection.transaction():
             return await self._document(await self._find(user_id))
 
     async def create(self, wanted: WantedUser) -> dict[str, Any]:
@@ -107,7 +105,7 @@ class AuthUsers:
             "user_metadata": Jsonb(dict(wanted.user_metadata)),
             "banned_until": _banned_until(wanted.ban_duration),
         }
-        async with acting_as(self._connection, AUTH_ROLE):
+        async with self._connection.transaction():
             await self._refuse_taken(wanted, None)
             try:
                 await self._connection.execute(AUTH_USERS["insert_user"], parameters)
@@ -134,7 +132,7 @@ class AuthUsers:
         """What is said is changed; the rest stays."""
         _refuse_contradictions(wanted)
         encrypted = await _encrypted(wanted)
-        async with acting_as(self._connection, AUTH_ROLE):
+        async with self._connection.transaction():
             await self._find(user_id)
             await self._refuse_taken(wanted, user_id)
             await self._connection.execute(
@@ -162,7 +160,7 @@ class AuthUsers:
 
     async def delete(self, user_id: UUID) -> None:
         """Raises AuthRefusal: 404, there is none."""
-        async with acting_as(self._connection, AUTH_ROLE):
+        async with self._connection.transaction():
             await self._find(user_id)
             await self._connection.execute(AUTH_USERS["delete_user"], {"id": user_id})
 
@@ -173,7 +171,7 @@ class AuthUsers:
             AuthRefusal: 400, with one sentence for a user that is not there and a wrong password.
         """
         wrong = AuthRefusal(400, "invalid_credentials", "Invalid login credentials")
-        async with acting_as(self._connection, AUTH_ROLE):
+        async with self._connection.transaction():
             rows = await self._rows(AUTH_USERS["find_user_by_email"], {"email": email.lower()})
             stored = str(rows[0]["encrypted_password"] or "") if rows else ""
             if not await asyncio.to_thread(_matches, password, stored):

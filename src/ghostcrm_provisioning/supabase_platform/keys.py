@@ -10,6 +10,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -198,6 +199,16 @@ class ApiKeys:
             API_KEYS["delete_api_key"], project_id=project.id, id=key_id
         )
         return self._document(_there(row), reveal=reveal)
+
+    async def ensure_first(self, project: Project) -> None:
+        """One of each kind, which every project has from the start."""
+        for type_ in ("publishable", "secret"):
+            with suppress(Refusal):  # it is there
+                await self.create(project, type_=type_, name="default")
+
+    async def forget(self, project: Project) -> None:
+        """All keys of a project that is gone."""
+        await self._records.execute(API_KEYS["delete_keys_of_project"], project_id=project.id)
 
     async def caller(self, project: Project, key: str) -> Caller:
         """Whom a key lets in as; of any kind.

@@ -160,8 +160,7 @@ class Platform:
             raise
         assert row is not None
         project = read_project(row, self._sealer)
-        for type_ in ("publishable", "secret"):
-            await self.keys.create(project, type_=type_, name="default")
+        await self.keys.ensure_first(project)
         self._begin(self._make, project)
         return project
 
@@ -274,6 +273,8 @@ class Platform:
                 return
 
     async def _make(self, project: Project) -> None:
+        # Again, for a process that was killed before it made them.
+        await self.keys.ensure_first(project)
         await self.databases.make(project)
         settles_at = project.created_at + self.times.settled("creating")
         await self._settle(project, "active", ("creating",), settles_at=settles_at)
@@ -288,6 +289,7 @@ class Platform:
 
     async def _remove(self, project: Project) -> None:
         await self.databases.remove(project)
+        await self.keys.forget(project)
         await self._settle(project, "removed", ("removing",))
 
     def _after(self, what: str) -> datetime:

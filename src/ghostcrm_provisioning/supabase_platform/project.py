@@ -75,6 +75,7 @@ class ProjectSecrets:
     database_password: str = field(repr=False)
     query_password: str = field(repr=False)
     services_password: str = field(repr=False)
+    auth_password: str = field(repr=False)
     jwt_secret: str = field(repr=False)
     signing_key: str = field(repr=False)
 
@@ -150,6 +151,7 @@ def new_secrets(database_password: str) -> ProjectSecrets:
         database_password=database_password,
         query_password=secrets.token_urlsafe(24),
         services_password=secrets.token_urlsafe(24),
+        auth_password=secrets.token_urlsafe(24),
         jwt_secret=secrets.token_urlsafe(48),
         signing_key=pem.decode(),
     )

@@ -2,9 +2,10 @@
 
 The ``postgres`` provider makes it: born closed, stamped, with logins of its own. What it begins with
 is the baseline of client databases, made into what a new project on Supabase has
-(``project_template.sql``). Three logins: the owner, whose password is the project's ``db_pass``; one
-that runs SQL for the Management API, as the owner; one for the project's services (Auth, REST, Storage),
-which becomes whoever a request is from.
+(``project_template.sql``). Four logins: the owner, whose password is the project's ``db_pass``; one
+that runs SQL for the Management API, as the owner; one for Auth, which keeps the users; and one for REST
+and Storage, which becomes whoever a request is from, and nobody else: what the project's owner has put
+into its functions and triggers runs in these sessions.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from ghostcrm_provisioning.client_database.roles import AUTH_ROLE
 from ghostcrm_provisioning.errors import PostconditionNotMet
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.postgres_errors import translating
-from ghostcrm_provisioning.providers.postgres import PostgresProvider, login_name
+from ghostcrm_provisioning.providers.postgres import PostgresProvider
+from ghostcrm_provisioning.providers.postgres_logins import login_name
 from ghostcrm_provisioning.providers.provider import (
     Connection,
     DatabaseRequest,
@@ -39,6 +41,7 @@ PROJECT_DATABASE = NamedSql(__package__, "project_database.sql")
 OWNER = "postgres"
 _QUERY = "query"
 _SERVICES = "services"
+_AUTH = "auth"
 _SEARCH_PATH = ("$user", "public", "extensions")
 
 
@@ -137,6 +140,10 @@ class ProjectDatabases:
         """A connection for the project's services, without rights until it becomes somebody."""
         return self._provider.log_in(project.database, _services(project.secrets.services_password))
 
+    def as_auth(self, project: Project) -> AbstractAsyncContextManager[Connection]:
+        """A connection of Auth, to whom the users' tables belong."""
+        return self._provider.log_in(project.database, _auth(project.secrets.auth_password))
+
     def place(self, project: Project) -> Place:
         """How to get there directly."""
         parameters = conninfo_to_dict(self._home_url)
@@ -157,6 +164,7 @@ class ProjectDatabases:
                 _owner(project.secrets.database_password),
                 _query(project.database, project.secrets.query_password),
                 _services(project.secrets.services_password),
+                _auth(project.secrets.auth_password),
             ),
         )
 
@@ -203,10 +211,21 @@ def _services(password: str) -> Login:
     return Login(
         _SERVICES,
         password,
-        member_of=("anon", "authenticated", "service_role", AUTH_ROLE),
+        member_of=("anon", "authenticated", "service_role"),
         inherits=False,
         search_path=("pg_catalog",),
         settings=(("statement_timeout", "8s"),),
+    )
+
+
+def _auth(password: str) -> Login:
+    return Login(
+        _AUTH,
+        password,
+        member_of=(AUTH_ROLE,),
+        acts_as=AUTH_ROLE,
+        search_path=("auth",),
+        settings=(("idle_in_transaction_session_timeout", "60s"),),
     )
 
 

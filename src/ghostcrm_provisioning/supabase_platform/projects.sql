@@ -42,6 +42,9 @@ select * from projects where state in ('creating', 'pausing', 'restoring', 'remo
 update projects
 set state = %(state)s, settles_at = %(settles_at)s, stuck_as = coalesce(%(stuck_as)s, stuck_as),
     failure = %(failure)s,
+    -- What is gone needs no keys any more.
+    secrets = case when %(state)s = 'removed' then ''::bytea else secrets end,
+    auth_settings = case when %(state)s = 'removed' then null else auth_settings end,
     removed_at = case when %(state)s = 'removed' then now() end
 where id = %(id)s and state = any(%(states)s)
 returning *

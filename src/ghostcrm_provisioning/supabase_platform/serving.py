@@ -10,13 +10,18 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
-from ghostcrm_provisioning.errors import ConfigurationError
+from ghostcrm_provisioning.errors import CannotListen
+from ghostcrm_provisioning.settings import Settings
 from ghostcrm_provisioning.supabase_platform.application import make_application
 from ghostcrm_provisioning.supabase_platform.connections import RememberedConnection
-from ghostcrm_provisioning.supabase_platform.platform import Platform
+from ghostcrm_provisioning.supabase_platform.platform import Platform, open_platform
+from ghostcrm_provisioning.supabase_platform.project import Times
 
 _BACKLOG = 128
 _PATIENCE_SECONDS = 5
+_UNKNOWN_SHARE = 0.2  # of the time in which a project comes up, nothing is known of it
+
+Announce = Callable[[Platform, str], None]
 
 
 class _Server(uvicorn.Server):
@@ -27,12 +32,36 @@ class _Server(uvicorn.Server):
         yield
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections from now on; port 0 is any free one.
+async def run_platform(
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    coming_up_seconds: float,
+    per_minute: int,
+    announce: Announce,
+) -> None:
+    """Open the platform and answer until SIGINT or SIGTERM. ``announce`` is called with it and its URL
+    when callers may come.
 
     Raises:
-        ConfigurationError: somebody else has the port.
+        CannotListen: somebody else has the port.
     """
+    times = Times(
+        unknown=coming_up_seconds * _UNKNOWN_SHARE,
+        coming_up=coming_up_seconds * (1 - _UNKNOWN_SHARE),
+        pausing=coming_up_seconds / 2,
+        restoring=coming_up_seconds,
+    )
+    with _listen(host, port) as door:
+        async with open_platform(settings, times=times, per_minute=per_minute) as platform:
+            shown = f"[{host}]" if ":" in host else host
+            url = f"http://{shown}:{door.getsockname()[1]}"
+            await _serve(platform, door, lambda: announce(platform, url))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections from now on; port 0 is any free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     door = socket.socket(family, socket.SOCK_STREAM)
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -40,7 +69,7 @@ def listen(host: str, port: int) -> socket.socket:
         door.bind((host, port))
     except OSError as problem:
         door.close()
-        raise ConfigurationError(
+        raise CannotListen(
             f"The platform cannot listen on {host}:{port}: {problem.strerror}.",
             next_step="Choose another port with --port; 0 is any free one.",
         ) from None
@@ -48,8 +77,7 @@ def listen(host: str, port: int) -> socket.socket:
     return door
 
 
-async def serve(platform: Platform, door: socket.socket, announce: Callable[[], None]) -> None:
-    """Answer until SIGINT or SIGTERM. ``announce`` is called when callers may come."""
+async def _serve(platform: Platform, door: socket.socket, ready: Callable[[], None]) -> None:
     server = _Server(
         uvicorn.Config(
             make_application(platform),
@@ -57,6 +85,7 @@ async def serve(platform: Platform, door: socket.socket, announce: Callable[[], 
             lifespan="off",
             log_config=None,
             access_log=False,
+            server_header=False,
             timeout_graceful_shutdown=_PATIENCE_SECONDS,
         )
     )
@@ -67,5 +96,6 @@ async def serve(platform: Platform, door: socket.socket, announce: Callable[[], 
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
-    announce()
+    # The door takes connections already; who comes now is answered in a moment.
+    ready()
     await server.serve(sockets=[door])

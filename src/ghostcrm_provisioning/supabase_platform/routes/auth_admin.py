@@ -88,7 +88,7 @@ async def create_user(
     request: Request, platform: ThePlatform, project: ReachableProject, new: UserFields
 ) -> dict[str, Any]:
     try:
-        async with platform.databases.as_services(project) as connection:
+        async with platform.databases.as_auth(project) as connection:
             return await AuthUsers(connection).create(new.wanted())
     except AuthRefusal as refusal:
         raise refuse_in_words_of(request, refusal) from None
@@ -103,7 +103,7 @@ async def list_users(
     page: Annotated[int, Query(ge=1)] = 1,
     per_page: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> dict[str, Any]:
-    async with platform.databases.as_services(project) as connection:
+    async with platform.databases.as_auth(project) as connection:
         users, total = await AuthUsers(connection).page(page=page, per_page=per_page)
     last = max(1, -(-total // per_page))
     links = [f'<{request.url.path}?page={last}&per_page={per_page}>; rel="last"']
@@ -119,7 +119,7 @@ async def get_user(
     request: Request, platform: ThePlatform, project: ReachableProject, user_id: TheUserId
 ) -> dict[str, Any]:
     try:
-        async with platform.databases.as_services(project) as connection:
+        async with platform.databases.as_auth(project) as connection:
             return await AuthUsers(connection).find(user_id)
     except AuthRefusal as refusal:
         raise refuse_in_words_of(request, refusal) from None
@@ -134,7 +134,7 @@ async def change_user(
     wanted: UserFields,
 ) -> dict[str, Any]:
     try:
-        async with platform.databases.as_services(project) as connection:
+        async with platform.databases.as_auth(project) as connection:
             return await AuthUsers(connection).change(user_id, wanted.wanted())
     except AuthRefusal as refusal:
         raise refuse_in_words_of(request, refusal) from None
@@ -145,7 +145,7 @@ async def delete_user(
     request: Request, platform: ThePlatform, project: ReachableProject, user_id: TheUserId
 ) -> JSONResponse:
     try:
-        async with platform.databases.as_services(project) as connection:
+        async with platform.databases.as_auth(project) as connection:
             await AuthUsers(connection).delete(user_id)
     except AuthRefusal as refusal:
         raise refuse_in_words_of(request, refusal) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, SecretStr
@@ -44,13 +44,15 @@ async def public_keys(project: ReachableProject) -> dict[str, Any]:
 async def current_user(
     request: Request, platform: ThePlatform, project: ReachableProject, caller: TheCaller
 ) -> dict[str, Any]:
-    if "sub" not in caller.claims:
+    try:
+        user_id = UUID(str(caller.claims.get("sub")))
+    except ValueError:
         raise refuse_in_words_of(
             request, AuthRefusal(403, "bad_jwt", "invalid claim: missing sub claim")
-        )
+        ) from None
     try:
-        async with platform.databases.as_services(project) as connection:
-            return await AuthUsers(connection).find(caller.claims["sub"])
+        async with platform.databases.as_auth(project) as connection:
+            return await AuthUsers(connection).find(user_id)
     except AuthRefusal as refusal:
         raise refuse_in_words_of(request, refusal) from None
 
@@ -72,7 +74,7 @@ async def sign_in(
             ),
         )
     try:
-        async with platform.databases.as_services(project) as connection:
+        async with platform.databases.as_auth(project) as connection:
             user = await AuthUsers(connection).sign_in(
                 credentials.email, credentials.password.get_secret_value()
             )
