@@ -78,6 +78,8 @@ def _announce(platform: Platform, url: str, *, as_json: bool) -> None:
         "SUPABASE_ACCESS_TOKEN": token,
         "SUPABASE_ORGANIZATION_SLUG": slug,
     }
+    if platform.home.warning is not None:
+        say(f"[yellow]{escape(platform.home.warning)}[/]")
     profile = _write_profile(platform.identity.folder, url)
     if as_json:
         print_json(

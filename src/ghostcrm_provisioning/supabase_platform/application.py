@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -68,6 +69,10 @@ def make_application(platform: Platform) -> Application:
     door = FaultyDoor(make_routes(platform), platform.faults)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and "\0" in scope["path"]:
+            answer = JSONResponse({"message": "The path holds a NUL byte"}, status_code=400)
+            await answer(scope, receive, send)
+            return
         if scope["type"] == "http" and _PROJECT_API.match(scope["path"]):
             host = next(
                 (value.decode("latin-1") for name, value in scope["headers"] if name == b"host"),
@@ -115,6 +120,13 @@ async def _answer_http(request: Request, error: Exception) -> JSONResponse:
 
 async def _answer_failure(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, GhostcrmError)
+    if isinstance(error.__cause__, psycopg.DataError):
+        # What was sent is nothing that PostgreSQL stores: a NUL byte, a number that is too large.
+        return JSONResponse(
+            {"message": "A value that was sent cannot be stored"},
+            status_code=400,
+            headers=headers_of_refusal(request),
+        )
     get_logger("platform").error(
         "request_failed", method=request.method, path=request.url.path, error=error.message
     )

@@ -298,7 +298,10 @@ def _banned_until(duration: str | None) -> datetime | None:
             400, "validation_failed", "invalid format for ban duration: " + duration[:20]
         )
     seconds = sum(float(part["number"]) * _SECONDS[part["unit"]] for part in parts)
-    return datetime.now(UTC) + timedelta(seconds=seconds)
+    try:
+        return datetime.now(UTC) + timedelta(seconds=seconds)
+    except OverflowError:
+        raise AuthRefusal(400, "validation_failed", "ban duration is too long") from None
 
 
 def _of_postgres(violation: psycopg.errors.UniqueViolation) -> Refusal:

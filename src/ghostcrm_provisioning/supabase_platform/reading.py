@@ -148,6 +148,8 @@ def _refused(error: psycopg.Error, caller: Caller, question: Question) -> Refusa
     if isinstance(error, psycopg.errors.UndefinedTable):
         name = f"{question.schema}.{question.table}"
         return _refusal(404, "PGRST205", f"Could not find the table '{name}' in the schema cache")
+    if isinstance(error, psycopg.DataError) and error.sqlstate is None:
+        return _refusal(400, "PGRST100", "A value cannot be read")
     code = error.sqlstate or "PGRST000"
     message = error.diag.message_primary or "The database does not answer"
     status = {"42501": 401 if caller.role == "anon" else 403, "57014": 500}.get(code)

@@ -41,6 +41,9 @@ async def run_query(
     Raises:
         Refusal: 400, PostgreSQL refused it; its message as Supabase shows it.
     """
+    if "\0" in text:
+        # It would be cut off there, and the rest would not be run.
+        raise Refusal(400, "Failed to run sql query: it holds a NUL byte")
     for name in _AS_TEXT:
         connection.adapters.register_loader(name, TextLoader)
     if read_only:
@@ -62,6 +65,9 @@ async def run_query(
 def refused(error: psycopg.Error) -> Refusal:
     """What PostgreSQL said, as the Management API passes it on."""
     said = error.diag
+    if said.sqlstate is None and not isinstance(error, psycopg.OperationalError):
+        # The driver's own: a value that cannot be sent, a COPY.
+        return Refusal(400, f"Failed to run sql query: {error}")
     if said.sqlstate is None:
         return Refusal(544, "Connection terminated due to connection timeout")
     lines = [f"{said.severity}: {said.sqlstate}: {said.message_primary}"]

@@ -112,6 +112,8 @@ async def set_auth(
         )
         if value is not None and not right:
             raise Refusal(400, f"{name}: Expected {type_}")
+        if isinstance(value, int) and value < 0:
+            raise Refusal(400, f"{name}: Number must be greater than or equal to 0")
     kept = {name: value for name, value in wanted.items() if name in known}
     settings = {**project.auth_settings, **kept}
     await platform.set_auth_settings(project, settings)

@@ -56,8 +56,10 @@ async def set_password(
     platform: ThePlatform, project: RunningProject, new: NewPassword
 ) -> dict[str, str]:
     password = new.password.get_secret_value()
-    if not password.isascii():
-        raise Refusal(400, "password: the local platform takes passwords of ASCII characters")
+    if not (password.isascii() and password.isprintable()):
+        raise Refusal(
+            400, "password: the local platform takes passwords of printable ASCII characters"
+        )
     await platform.set_database_password(project, password)
     return {"message": "Successfully updated database password"}
 

@@ -73,8 +73,9 @@ class ProjectToCreate(BaseModel):
     @field_validator("db_pass")
     @classmethod
     def ascii(cls, password: SecretStr) -> SecretStr:
-        if not password.get_secret_value().isascii():
-            raise ValueError("the local platform takes passwords of ASCII characters")
+        text = password.get_secret_value()
+        if not (text.isascii() and text.isprintable()):
+            raise ValueError("the local platform takes passwords of printable ASCII characters")
         return password
 
     @field_validator("region")
