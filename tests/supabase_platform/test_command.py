@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 from pathlib import Path
 
 import pytest
 
+from ghostcrm_provisioning.errors import CannotListen
+from ghostcrm_provisioning.settings import Settings
 from ghostcrm_provisioning.supabase_platform.rate_limit import RateLimit
-from tests.command import ghostcrm
+from ghostcrm_provisioning.supabase_platform.serving import run_platform
 from tests.conftest import Server
-from tests.running_platform import create_project, new_home, start_platform, wait_for
+from tests.running_platform import (
+    RunningPlatform,
+    create_project,
+    new_home,
+    start_platform,
+    wait_for,
+)
 
 
 def test_what_was_begun_is_finished_by_the_next_one(server: Server, tmp_path: Path) -> None:
@@ -28,19 +37,14 @@ def test_what_was_begun_is_finished_by_the_next_one(server: Server, tmp_path: Pa
                 keys = caller.get(f"/v1/projects/{ref}/api-keys").json()
                 assert [key["type"] for key in keys[2:]] == ["publishable", "secret"]
             _the_budget_is_real(second)
-        taken = ghostcrm(
-            "platform", "--port", second.url.rpartition(":")[2], environment=environment
-        )
-        assert taken.code == 1
-        assert "--port" in taken.stderr
     finally:
         code = second.stop()
     assert code == 0
     _nothing_secret_lies_open(Path(environment["GHOSTCRM_HOME"]), second.token)
 
 
-def _the_budget_is_real(platform: object) -> None:
-    with platform.caller() as caller:  # type: ignore[attr-defined]
+def _the_budget_is_real(platform: RunningPlatform) -> None:
+    with platform.caller() as caller:
         answers = [caller.get("/v1/profile") for _ in range(51)]
     left = [int(answer.headers["x-ratelimit-remaining"]) for answer in answers]
     assert left == [*range(49, -1, -1), 0]
@@ -57,6 +61,20 @@ def _nothing_secret_lies_open(home: Path, token: str) -> None:
     assert stat.S_IMODE(holding[0].stat().st_mode) == 0o600
     for path in home.rglob("*.log"):
         assert "the owner's own password" not in path.read_text()
+
+
+async def test_a_port_that_is_taken_is_said_before_anything_is_opened(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(CannotListen) as refused:
+        await run_platform(
+            Settings(home=tmp_path / "home"),
+            host="127.0.0.1",
+            port=other.getsockname()[1],
+            coming_up_seconds=0,
+            per_minute=1,
+            announce=lambda *_: None,
+        )
+    assert "--port" in refused.value.next_step
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize("key", [("GET", "/v1/projects", "user"), ("POST", "/v1/projects", "acme")])
