@@ -67,6 +67,7 @@ async def sign_in(request: Request, site: TheSite) -> Response:
         )
     except (NotAuthenticated, AccountLocked) as refused:
         return _form(request, return_to=return_to, email=email, refused=refused)
+    request.state.principal = principal  # whose call this was, for the audit log
     # Whatever this browser had before is over.
     if (old := request.cookies.get(cookie_name(request))) and (
         session := await site.sessions.find(old)
