@@ -6,16 +6,19 @@ from collections import Counter
 from collections.abc import Callable
 from importlib.resources import files
 from itertools import product
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from psycopg import sql
 
 from ghostcrm_provisioning.clients import listing
 from ghostcrm_provisioning.clients.documents import client_row_document
 from ghostcrm_provisioning.clients.listing import (
+    LISTING,
     STATUSES,
     ClientFilter,
     Place,
@@ -353,3 +356,34 @@ def test_the_command_searches_filters_and_goes_on(
     )
     nobody = ghostcrm("clients", "list", "--server", "nowhere", environment=variables)
     assert "No client is as asked for." in nobody.stdout
+
+
+LOOKED_AT = ("clients", "client_words", "client_admins", "client_databases", "isolation_verdicts")
+
+
+async def test_no_list_reads_a_whole_table(
+    server: Server,
+    prepared_control: PreparedControl,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With so many clients that going through all of them would be the dearer way."""
+    environment = new_installation(server, prepared_control, tmp_path)
+    url = environment["GHOSTCRM_DATABASE_URL"]
+    fill(url, clients=3000)
+    monkeypatch.setattr(listing, "_COMMON", 300)
+    async with ControlDatabase(url) as control, control.connection() as connection:
+        for plans, wanted in product(("force_custom_plan", "force_generic_plan"), FILTERS[::7]):
+            await connection.execute(
+                sql.SQL("set plan_cache_mode = {}").format(sql.Identifier(plans))
+            )
+            search = await listing._measure(connection, wanted.search)
+            if search is not None and search.finds_nothing:
+                continue
+            found = listing._found(wanted, search, limit=51, after=None)
+            statement = sql.SQL("explain ") + sql.SQL(LISTING["page"]).format(found=found)
+            parameters = listing._parameters(wanted, search, None)
+            plan = await (await connection.execute(statement, parameters, prepare=True)).fetchall()
+            text = "\n".join(row["QUERY PLAN"] for row in plan)
+            for table in LOOKED_AT:
+                assert f"Seq Scan on {table} " not in text, (wanted, text)

@@ -19,6 +19,7 @@ from ghostcrm_provisioning.benchmarks.page_queries import (
     measure_pages,
 )
 from ghostcrm_provisioning.benchmarks.sample_crm import FEWEST_CONTACTS, fill_client_database
+from ghostcrm_provisioning.cli.bench_api import bench_api
 from ghostcrm_provisioning.cli.output import Json, duration, out, print_json, say
 from ghostcrm_provisioning.cli.session import run_with_installation
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
@@ -28,6 +29,7 @@ from ghostcrm_provisioning.wiring import Installation
 app = typer.Typer(
     no_args_is_help=True, help="Measure what it costs, beside what one compares with."
 )
+app.command("api")(bench_api)
 
 
 @app.command("queries")
