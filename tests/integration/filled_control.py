@@ -58,7 +58,7 @@ def words_of(text: str) -> set[str]:
         for letter in unicodedata.normalize("NFKD", text)
         if not unicodedata.combining(letter)
     )
-    return {word for word in re.split(r"[\s!-/:-@\[-`{-~]+", plain.lower()) if word}
+    return {word for word in re.split(r"[ \t-\r!-/:-@\[-`{-~]+", plain.lower()) if word}
 
 
 def known_clients(url: str) -> list[Known]:

@@ -226,8 +226,19 @@ async def test_a_search_for_nothing_but_signs_finds_nothing(filled_url: str) -> 
 
 async def test_what_a_search_holds_is_never_a_part_of_the_statement(filled_url: str) -> None:
     async with ControlDatabase(filled_url) as control, control.connection() as connection:
-        for text in ("'; drop table clients; --", "{found}", "%(search)s", "a" * 5000, "\\", "$1"):
-            await list_clients(connection, ClientFilter(text), limit=5)
+        for text in (
+            "'; drop table clients; --",
+            "{found}",
+            "%(search)s",
+            "a" * 5000,
+            "\\",
+            "$1",
+            "a\0b",
+            "\udcff",
+        ):
+            await list_clients(
+                connection, ClientFilter(text, (), (text,), (text,), (text,)), limit=5
+            )
             await count_by_status(connection, ClientFilter(text))
 
 

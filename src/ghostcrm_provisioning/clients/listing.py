@@ -162,9 +162,14 @@ async def _measure(connection: Connection, text: str) -> _Search | None:
     if not text.strip():
         return None
     statement = sql.SQL(LISTING["measure_words"]).format(enough=sql.Literal(_COMMON))
-    rows = await (await connection.execute(statement, {"search": text})).fetchall()
+    rows = await (await connection.execute(statement, {"search": _storable(text)})).fetchall()
     words = {row["word"]: row["clients"] for row in rows}
     return _Search(words, _ids_that_begin_with(text))
+
+
+def _storable(text: str) -> str:
+    """What PostgreSQL takes as text: nothing that it stores has anything else, so nothing is missed."""
+    return text.replace("\0", " ").encode("utf-8", "replace").decode()
 
 
 def _ids_that_begin_with(text: str) -> tuple[UUID, UUID] | None:
@@ -242,9 +247,9 @@ def _parameters(
 ) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "statuses": list(dict.fromkeys(wanted.statuses)),
-        "plans": list(dict.fromkeys(wanted.plans)),
-        "servers": list(wanted.servers),
-        "regions": list(wanted.regions),
+        "plans": list(dict.fromkeys(map(_storable, wanted.plans))),
+        "servers": list(map(_storable, wanted.servers)),
+        "regions": list(map(_storable, wanted.regions)),
     }
     if after is not None:
         parameters |= {"before_created_at": after.created_at, "before_id": after.id}
