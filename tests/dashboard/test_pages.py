@@ -88,7 +88,7 @@ async def test_who_may_not_see_the_audit_log_is_not_sent_there(
     text = (await visitor.see("/admin/")).text
     for path in ("/admin/audit", "/admin/access", "/admin/servers", "/admin/queue"):
         assert f'href="{path}"' not in text
-    assert "Provision a client" not in text
+    assert "Provision client" not in text
 
 
 async def test_a_token_is_shown_once_and_revoked_with_a_form(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from ghostcrm_provisioning.access.scope import Scope
+from ghostcrm_provisioning.access.scope import SUFFICIENT, Scope
 from ghostcrm_provisioning.errors import NotPermitted
 
 
@@ -27,7 +27,7 @@ class Principal:
     account_version: int | None = None
 
     def may(self, scope: Scope) -> bool:
-        return Scope.ADMIN in self.scopes or scope in self.scopes
+        return not self.scopes.isdisjoint(SUFFICIENT[scope])
 
     @property
     def actor(self) -> str:

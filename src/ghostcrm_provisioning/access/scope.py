@@ -26,7 +26,7 @@ class Scope(StrEnum):
     CLIENTS_READ = ("clients:read", "See clients, their runs, and why one is not ready.")
     CLIENTS_WRITE = (
         "clients:write",
-        "Provision clients, retry, change plans, verify and release; and see what becomes of it.",
+        "Provision clients, retry, change plans, verify and release; with clients:read in it.",
     )
     CLIENTS_CONNECT = (
         "clients:connect",
@@ -43,6 +43,15 @@ class Scope(StrEnum):
         "Make and revoke tokens and admins, never with more than one's own rights.",
     )
     ADMIN = ("admin", "Everything.")
+
+
+# Any one of these is enough for what asks for the scope. Whoever has something done for a client must
+# see what becomes of it: its status is what he is sent to.
+SUFFICIENT = {
+    scope: frozenset({scope, Scope.ADMIN})
+    | (frozenset({Scope.CLIENTS_WRITE}) if scope is Scope.CLIENTS_READ else frozenset())
+    for scope in Scope
+}
 
 
 def scopes_from(names: Iterable[str]) -> frozenset[Scope]:

@@ -32,4 +32,4 @@ where principal = %(principal)s and route = %(route)s and key = %(key)s and clai
 
 -- name: delete_old
 delete from idempotent_requests
-where created_at < clock_timestamp() - make_interval(hours => %(keep_hours)s)
+where created_at < now() - make_interval(hours => %(keep_hours)s)
