@@ -21,6 +21,7 @@ from ghostcrm_provisioning.dashboard.routing import add_dashboard
 from ghostcrm_provisioning.errors import CannotListen
 from ghostcrm_provisioning.web.arrival import Arrival
 from ghostcrm_provisioning.web.bodies import Bodies
+from ghostcrm_provisioning.web.connections import Connection
 from ghostcrm_provisioning.web.site import Site, open_site
 from ghostcrm_provisioning.wiring import Installation
 
@@ -79,6 +80,7 @@ class Serving:
         self._server = _Server(
             uvicorn.Config(
                 self.application,
+                http=Connection,
                 log_config=None,
                 log_level="error",  # a warning for each malformed request could fill the disk
                 access_log=False,  # web/ writes a line of its own, in which nothing is secret
