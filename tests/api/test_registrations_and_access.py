@@ -93,6 +93,17 @@ async def test_a_token_is_made_used_and_revoked(calling: Calling) -> None:
     assert (await manager.delete(answer.headers["location"])).status_code == 404
 
 
+async def test_a_token_that_ends_after_the_end_of_time_is_not_made(calling: Calling) -> None:
+    manager = await calling(Scope.ADMIN)
+    for end in ("9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59Z", 253402300799):
+        answer = await manager.post(
+            "/api/admin/tokens", json={"name": "late", "scopes": ["queue:read"], "expiresAt": end}
+        )
+        assert answer.status_code == 422, (end, answer.text)
+    listed = checked(await manager.get("/api/admin/tokens"), Listed[Token])["data"]
+    assert "late" not in {row["name"] for row in listed}
+
+
 async def test_nobody_gives_away_more_than_he_has(calling: Calling) -> None:
     manager = await calling(Scope.ACCESS_MANAGE, Scope.QUEUE_READ)
     for path, body in (

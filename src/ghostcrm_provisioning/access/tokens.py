@@ -12,7 +12,7 @@ import re
 import secrets
 import string
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -31,6 +31,8 @@ _PREFIX_LENGTH = 8
 _TOKEN = re.compile(
     rf"gcp_(?P<prefix>[a-z0-9]{{{_PREFIX_LENGTH}}})_(?P<secret>[A-Za-z0-9_-]{{43}})"
 )
+# Whoever means "for ever" names no end. PostgreSQL takes years that Python cannot read back.
+_LONGEST = timedelta(days=100 * 366)
 # Compared with when there is no such prefix, so that finding one takes no longer than finding none.
 _NOBODY = hashlib.sha256(secrets.token_bytes(32)).digest()
 
@@ -77,7 +79,7 @@ class Tokens:
 
         Raises:
             NotPermitted: whoever asks does not have all of these rights himself.
-            InvalidInput: the name cannot be used, or the time lies behind us.
+            InvalidInput: the name cannot be used, or the time lies behind us or too far ahead.
             Conflict: a valid token has that name.
         """
         must_have(created_by, scopes)
@@ -87,6 +89,11 @@ class Tokens:
             raise InvalidInput("A token's name has 1 to 100 printable characters.")
         if expires_at is not None and expires_at <= datetime.now(UTC):
             raise InvalidInput("The token would have expired already.")
+        if expires_at is not None and expires_at > datetime.now(UTC) + _LONGEST:
+            raise InvalidInput(
+                "A token can be good for a hundred years at most.",
+                next_step="Leave the time out: without it, the token is good until it is revoked.",
+            )
         prefix = "".join(secrets.choice(_ALPHABET) for _ in range(_PREFIX_LENGTH))
         secret = secrets.token_urlsafe(32)
         token_id = uuid4()
