@@ -170,6 +170,33 @@ async def test_so_many_streams_for_each_principal_and_no_more(
         await stream.aclose()
 
 
+async def test_those_who_come_together_are_counted_before_they_look(
+    announcements: Announcements,
+) -> None:
+    may_look = asyncio.Event()
+
+    async def look() -> Look:
+        await may_look.wait()
+        return Look({"value": 1})
+
+    async def broken() -> Look:
+        raise DatabaseBusy("Not now.")
+
+    streams = Streams(announcements)
+    for _ in range(streams_module.MOST_PER_PRINCIPAL):
+        with pytest.raises(DatabaseBusy):  # what never began takes no place
+            await streams.begin(broken, event="thing", principal=SOMEBODY)
+    begun = [
+        asyncio.create_task(streams.begin(look, event="thing", principal=SOMEBODY))
+        for _ in range(3 * streams_module.MOST_PER_PRINCIPAL)
+    ]
+    await asyncio.sleep(0)
+    may_look.set()
+    answers = await asyncio.gather(*begun, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, TooManyStreams)]
+    assert len(answers) - len(refused) == streams_module.MOST_PER_PRINCIPAL
+
+
 async def test_a_reading_is_shared_by_those_who_come_together() -> None:
     begun: list[int] = []
     go_on = asyncio.Event()

@@ -85,25 +85,27 @@ class Streams:
             raise TooManyStreams(
                 f"{principal.name} has {MOST_PER_PRINCIPAL} streams of events open already."
             )
-        first = await look()
+        # Counted before anything is waited for: those who come at the same time see one another.
+        place = _Place(self._open, principal.id)
+        try:
+            first = await look()
+        except BaseException:
+            place.give_back()
+            raise
         if first.is_last and first.digest == last_event_id:
+            place.give_back()
             return Response(status_code=204, headers=_HEADERS)
-        return _Stream(
-            self._run(look, event, principal.id, about, last_event_id, debounce_seconds),
-            media_type="text/event-stream",
-            headers=_HEADERS,
-        )
+        return _Stream(self._run(look, event, place, about, last_event_id, debounce_seconds), place)
 
     async def _run(
         self,
         look: Callable[[], Awaitable[Look]],
         event: str,
-        principal_id: UUID,
+        place: _Place,
         about: UUID | None,
         known: str | None,
         debounce_seconds: float,
     ) -> AsyncGenerator[bytes]:
-        self._open[principal_id] += 1
         try:
             async with self._announcements.watching(about) as watcher:
                 yield format_sse_event(retry=RETRY_MS, comment="hello")
@@ -112,13 +114,34 @@ class Streams:
                     async for part in telling:
                         yield part
         finally:
-            self._open[principal_id] -= 1
-            if not self._open[principal_id]:
-                del self._open[principal_id]
+            place.give_back()
+
+
+class _Place:
+    """One of the streams that a principal may have open."""
+
+    def __init__(self, taken: Counter[UUID], principal_id: UUID) -> None:
+        self._taken = taken
+        self._principal_id = principal_id
+        self._is_held = True
+        taken[principal_id] += 1
+
+    def give_back(self) -> None:
+        """Once; however often it is called."""
+        if not self._is_held:
+            return
+        self._is_held = False
+        self._taken[self._principal_id] -= 1
+        if not self._taken[self._principal_id]:
+            del self._taken[self._principal_id]
 
 
 class _Stream(StreamingResponse):
     """One that lets go of what it holds when the browser has gone, and not some time later."""
+
+    def __init__(self, parts: AsyncGenerator[bytes], place: _Place) -> None:
+        super().__init__(parts, media_type="text/event-stream", headers=_HEADERS)
+        self._place = place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -126,6 +149,7 @@ class _Stream(StreamingResponse):
         finally:
             if isinstance(self.body_iterator, AsyncGenerator):
                 await self.body_iterator.aclose()
+            self._place.give_back()  # also when it was never begun to be read
 
 
 async def _tell(
