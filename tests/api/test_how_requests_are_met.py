@@ -243,6 +243,23 @@ async def test_refused_calls_are_audited_once_and_a_flood_is_counted(
     assert lines[-1]["details"] == {"address": "127.0.0.1", "count": 15}
 
 
+async def test_what_a_known_caller_sends_too_often_does_not_fill_the_audit_log(
+    opened: OpenInstallation,
+) -> None:
+    installation = await opened(requests_per_minute=2)
+    async with callers_of(installation) as calling:
+        caller = await calling(Scope.QUEUE_READ)
+        answers = [await caller.get("/api/admin/me") for _ in range(42)]
+        assert [answer.status_code for answer in answers] == [200] * 2 + [429] * 40
+        await application_of(caller).state.site.auditor.close()
+        lines = await installation.control.fetch_all(
+            "select action, actor, details from audit_log where action like 'request.%%' order by id"
+        )
+    assert [line["action"] for line in lines] == ["request.refused"] * 30 + ["request.flood"]
+    assert lines[0]["actor"].startswith("token:test ")
+    assert lines[-1]["details"] == {"address": "127.0.0.1", "count": 10}
+
+
 @pytest.mark.parametrize(
     ("peer", "forwarded", "address"),
     [

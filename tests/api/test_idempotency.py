@@ -93,6 +93,17 @@ async def test_of_two_at_once_one_works_and_a_crash_frees_the_key_in_time(
     assert third.json() == {"calls": 2 if ending == "died" else 1}
 
 
+async def test_a_key_at_an_address_that_cannot_be_kept_counts_for_nothing(
+    calling: Calling, installation: Installation
+) -> None:
+    caller = await calling(Scope.CLIENTS_WRITE)
+    answer = await caller.post(
+        "/api/admin/clients/%00/retry", headers={"Idempotency-Key": "k-of-nothing"}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    assert not await installation.control.fetch_all("select from idempotent_requests")
+
+
 async def test_after_a_day_a_key_is_new_again(calling: Calling, installation: Installation) -> None:
     caller = await calling(Scope.CLIENTS_WRITE)
     key = {"Idempotency-Key": "k"}

@@ -198,6 +198,8 @@ def _claim_of(scope: Scope) -> _Claim | None:
     principal = scope["state"].get("principal")
     if scope["method"] != "POST" or not scope["path"].startswith("/api/"):
         return None
+    if "\0" in scope["path"]:  # there is nothing at such an address, and PostgreSQL keeps none
+        return None
     sent = [value for name, value in scope["headers"] if name == _HEADER]
     if not sent or not isinstance(principal, Principal):
         return None

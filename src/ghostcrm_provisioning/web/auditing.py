@@ -23,7 +23,8 @@ from ghostcrm_provisioning.errors import GhostcrmError
 from ghostcrm_provisioning.provisioning_log import get_logger
 
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-REFUSED = frozenset({401, 403, 429})
+_TOO_MANY = 429
+REFUSED = frozenset({401, 403, _TOO_MANY})
 NOBODY = "nobody"
 
 _LINES_A_MINUTE_AND_ADDRESS = 30
@@ -47,6 +48,11 @@ class Call:
     @property
     def is_audited(self) -> bool:
         return self.method in CHANGING or self.status in REFUSED
+
+    @property
+    def can_be_a_flood(self) -> bool:
+        """What nobody answers for, and what was not even looked at because it came too often."""
+        return self.principal is None or self.status == _TOO_MANY
 
     @property
     def result(self) -> Result:
@@ -104,7 +110,7 @@ class Auditor:
     async def hear_of(self, call: Call, address: str) -> None:
         """Record a call, unless it is one of a flood. Never in the way of the answer: a line that
         cannot be written is in the log."""
-        if call.principal is None and not self._takes_a_line(address):
+        if call.can_be_a_flood and not self._takes_a_line(address):
             return
         kind = "refused" if call.status in REFUSED else "called"
         await self._write(
