@@ -16,6 +16,7 @@ from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.dashboard.routing import make_dashboard
 from ghostcrm_provisioning.dashboard.signing_in import safe_return_path
 from ghostcrm_provisioning.web.site import Site
+from ghostcrm_provisioning.wiring import Installation
 from tests.dashboard.conftest import HOST, Visiting
 
 # What is for everybody: signing in, and the choice of colours, which changes nothing of ours.
@@ -181,3 +182,39 @@ async def test_nobody_is_signed_in_by_a_form_of_another_site(
     answer = await stranger.post("/admin/sign-in", data=fields)
     assert answer.status_code == 403
     assert "ghostcrm_session" not in answer.headers.get("set-cookie", "")
+
+
+async def test_what_nothing_can_keep_is_refused_and_not_unforeseen(visiting: Visiting) -> None:
+    visitor = await visiting(Scope.ADMIN)
+    for path in (
+        "/admin/audit?actor=%00",
+        "/admin/audit.csv?request=a%00",
+        "/admin/clients?plan=%00",
+        "/admin/clients/%00",
+        "/admin/static/%00",
+    ):
+        page = await visitor.see(path, Accept="text/html")
+        assert (page.status_code, "NUL" in page.text) == (400, True), path
+        assert page.headers["Content-Security-Policy"]
+    token = await visitor.csrf_token()
+    for headers in ({"Origin": "http://["}, {"Referer": "http://[", "Origin": "http://["}):
+        answer = await visitor.browser.post(
+            "/admin/sessions/end-others", data={"csrf_token": token}, headers=headers
+        )
+        assert answer.status_code == 403
+    answer = await visitor.send("/admin/access/tokens/new", {"name": "a\0", "lifetime": "9" * 5000})
+    assert answer.status_code == 422
+    visitor.browser.cookies.clear()
+    gone = await visitor.browser.post("/admin/sign-out", headers={"Referer": "http://["})
+    assert (gone.status_code, gone.headers["Location"]) == (303, "/admin/sign-in")
+
+
+async def test_reading_all_of_the_audit_log_is_itself_in_it(
+    visiting: Visiting, installation: Installation
+) -> None:
+    visitor = await visiting(Scope.AUDIT_READ)
+    assert (await visitor.see("/admin/audit.csv")).status_code == 200
+    (line,) = await installation.control.fetch_all(
+        "select actor from audit_log where action = 'audit.exported'"
+    )
+    assert line["actor"] == f"admin:{visitor.email}"

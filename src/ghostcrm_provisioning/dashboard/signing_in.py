@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from fastapi import Depends, Request
 from starlette.datastructures import FormData
@@ -18,7 +18,13 @@ from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.access.sessions import NewSession, Session, is_csrf_token
 from ghostcrm_provisioning.dashboard.rendering import PREFIX, path_with_query
-from ghostcrm_provisioning.errors import AccountLocked, ForgedForm, NotAuthenticated, NotPermitted
+from ghostcrm_provisioning.errors import (
+    AccountLocked,
+    ForgedForm,
+    InvalidInput,
+    NotAuthenticated,
+    NotPermitted,
+)
 from ghostcrm_provisioning.web.site import Site, TheSite
 
 SIGN_IN = f"{PREFIX}/sign-in"
@@ -164,6 +170,8 @@ def form_for(scope: Scope | None) -> Any:
         sent = form.get(CSRF_FIELD)
         if not isinstance(sent, str) or not is_csrf_token(sent, visit.session):
             raise ForgedForm
+        if any("\0" in value for value in form.values() if isinstance(value, str)):
+            raise InvalidInput("A field holds a NUL character, which nothing can keep.")
         return Submission(visit, form)
 
     check.scope = scope  # type: ignore[attr-defined]
@@ -198,8 +206,16 @@ def refuse_other_origins(request: Request) -> None:
         raise ForgedForm
     origin = request.headers.get("origin")
     # The scheme is left out: a proxy that ends TLS need not be trusted with it for this.
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and _split(origin).netloc != request.headers.get("host"):
         raise ForgedForm
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL; of what is none, none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 # --- coming back ----------------------------------------------------------------------------------
@@ -214,7 +230,7 @@ def _where_to_return(request: Request) -> str:
     """The page itself; for a form, the page that it stands on."""
     if request.method == "GET":
         return path_with_query(request)
-    referring = urlsplit(request.headers.get("referer", ""))
+    referring = _split(request.headers.get("referer", ""))
     if referring.netloc != request.headers.get("host"):
         return f"{PREFIX}/"
     return referring.path + (f"?{referring.query}" if referring.query else "")

@@ -131,7 +131,7 @@ async def revoke_token(token_id: UUID, site: TheSite, submitted: ManagersForm) -
 
 
 def _lifetime(days: str) -> int:
-    return int(days) if days.isdecimal() and int(days) in LIFETIMES else _USUAL_LIFETIME
+    return next((known for known in LIFETIMES if str(known) == days), _USUAL_LIFETIME)
 
 
 def _token_form(

@@ -25,7 +25,7 @@ from ghostcrm_provisioning.audit.listing import (
     list_actors,
     list_entries,
 )
-from ghostcrm_provisioning.audit.record import Result
+from ghostcrm_provisioning.audit.record import Result, record
 from ghostcrm_provisioning.dashboard.rendering import PREFIX, render
 from ghostcrm_provisioning.dashboard.signing_in import Visit, page_for
 from ghostcrm_provisioning.web.site import TheSite
@@ -92,6 +92,8 @@ async def audit_csv(
     asked = _asked(request)
     if asked.problems:
         return await audit_page(request, site, visit)
+    async with site.installation.control.connection() as connection:
+        await record(connection, actor=visit.principal.actor, action="audit.exported")
     return StreamingResponse(
         _lines(all_entries(site.installation.control, asked.chosen)),
         media_type="text/csv; charset=utf-8",
@@ -199,4 +201,6 @@ def _text(value: Any) -> str:
         return ", ".join(_text(part) for part in value)
     if isinstance(value, dict):
         return "; ".join(f"{_name(str(name))}: {_text(part)}" for name, part in value.items())
-    return {True: "yes", False: "no", None: "none"}.get(value, str(value))
+    if isinstance(value, bool):  # 1 is equal to True, and is a number all the same
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
