@@ -10,21 +10,30 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from importlib.resources import files
+from time import monotonic
 from typing import Any
 
 from psycopg import AsyncConnection, sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from ghostcrm_provisioning.errors import ConfigurationError
+from ghostcrm_provisioning.errors import ConfigurationError, ServerUnreachable
 from ghostcrm_provisioning.postgres_errors import translating
 
 SCHEMA = "ghostcrm"
 WHERE = "the control database"
 # Any fixed number does; it only has to be the same for all versions of this program.
 _UPGRADE_LOCK = 0x67686F7374
+
+# How long a connection is waited for: in a busy time, and while the server is known to be gone. A request
+# (web/arrival.py) has less patience with the latter than a worker, who would have to begin again.
+LONGEST_WAIT_SECONDS = 25.0
+PATIENCE_SECONDS: ContextVar[float] = ContextVar("ghostcrm_patience", default=LONGEST_WAIT_SECONDS)
+_LOOK_AGAIN_SECONDS = 5.0
+_LOOK_AGAIN_FOR_A_LOST_SERVER_SECONDS = 1.0
 
 Connection = AsyncConnection[DictRow]
 
@@ -53,12 +62,16 @@ class ControlDatabase:
 
     def __init__(self, url: str, *, largest_pool: int = 10) -> None:
         self.url = url
+        self._is_lost = False
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             connection_options(url, application_name="ghostcrm"),
             min_size=1,
             max_size=largest_pool,
             open=False,
-            timeout=30,
+            # The pool would try again after 1, 2, 4 … seconds, and be late by as much as the server was
+            # gone. It gives up at once instead; whoever waits for a connection has it try again.
+            reconnect_timeout=_LOOK_AGAIN_FOR_A_LOST_SERVER_SECONDS,
+            reconnect_failed=self._lost,
             kwargs={"autocommit": True, "row_factory": dict_row},
             check=AsyncConnectionPool.check_connection,
         )
@@ -87,8 +100,35 @@ class ControlDatabase:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection in autocommit mode."""
         with translating(WHERE):
-            async with self._pool.connection() as connection:
-                yield connection
+            connection = await self._take()
+            try:
+                async with connection:
+                    yield connection
+            finally:
+                await self._pool.putconn(connection)
+
+    async def _take(self) -> Connection:
+        """Raises ServerUnreachable when the server is gone, PoolTimeout when others have them all."""
+        began, patience = monotonic(), PATIENCE_SECONDS.get()
+        while True:
+            left = began + LONGEST_WAIT_SECONDS - monotonic()
+            look_again = (
+                _LOOK_AGAIN_FOR_A_LOST_SERVER_SECONDS if self._is_lost else _LOOK_AGAIN_SECONDS
+            )
+            try:
+                connection = await self._pool.getconn(timeout=min(max(left, 0.1), look_again))
+            except PoolTimeout:
+                waited = monotonic() - began
+                if self._is_lost and waited >= patience:
+                    raise ServerUnreachable(f"{WHERE} does not answer.") from None
+                if waited >= LONGEST_WAIT_SECONDS:
+                    raise
+            else:
+                self._is_lost = False
+                return connection
+
+    async def _lost(self, _: object) -> None:
+        self._is_lost = True
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

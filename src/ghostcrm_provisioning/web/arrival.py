@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ghostcrm_provisioning.audit.record import ORIGIN, Origin
+from ghostcrm_provisioning.control_database.database import PATIENCE_SECONDS
 from ghostcrm_provisioning.errors import GhostcrmError, MalformedRequest, TookTooLong
 from ghostcrm_provisioning.postgres_errors import translated
 from ghostcrm_provisioning.provisioning_log import get_logger
@@ -34,6 +35,8 @@ from ghostcrm_provisioning.web.site import Site
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{7,99}")
 _PROBES = frozenset({"/healthz", "/readyz"})
 _LONGEST_WAIT_SECONDS = 600.0
+# Whoever asks is told soon that the control database is gone, and requests do not pile up meanwhile.
+_PATIENCE_SECONDS = 1.0
 
 
 class Arrival:
@@ -69,10 +72,12 @@ class Arrival:
         state["found"] = found = self._find(scope)
         answer = _Answer(self._site, scope, client, send, found)
         told = ORIGIN.set(Origin(client.address, state["request_id"]))
+        patience = PATIENCE_SECONDS.set(_PATIENCE_SECONDS)
         try:
             await self._answer(scope, receive, answer, headers)
         finally:
             ORIGIN.reset(told)
+            PATIENCE_SECONDS.reset(patience)
             self._report(scope, answer, perf_counter() - began)
 
     def _find(self, scope: Scope) -> Found | None:
