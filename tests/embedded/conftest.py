@@ -22,7 +22,7 @@ from ghostcrm_provisioning.embedded import binaries as programs
 FAST = {"fsync": "off"}
 
 START_IN_ANOTHER_PROCESS = """\
-import argparse, os, pathlib, select, sys
+import argparse, os, pathlib, signal, sys
 from ghostcrm_provisioning.embedded import EmbeddedPostgres
 from ghostcrm_provisioning.errors import GhostcrmError
 parser = argparse.ArgumentParser()
@@ -31,6 +31,8 @@ parser.add_argument("--binaries", type=pathlib.Path)
 parser.add_argument("--become", type=int)
 parser.add_argument("--stay", action="store_true")
 asked = parser.parse_args()
+# As from a terminal: not ignored, as it is by whatever a shell runs in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if asked.become:  # only now: that user may not be able to read this Python
     os.setgroups([])
     os.setgid(asked.become)
@@ -42,9 +44,9 @@ try:
 except GhostcrmError as error:
     sys.exit(f"{error.code}: {error.message} | {error.next_step}")
 print(running.pid, flush=True)
-if asked.stay:  # not in one long read: a signal just before it would be noticed after it
-    while not select.select([sys.stdin], [], [], 0.1)[0]:
-        pass
+if asked.stay:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python notices one just before a read only after it
+    sys.stdin.read()
 """
 
 
