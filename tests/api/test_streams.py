@@ -19,6 +19,7 @@ from ghostcrm_provisioning.errors import DatabaseBusy, TooManyStreams
 from ghostcrm_provisioning.serving import Serving
 from ghostcrm_provisioning.web import streams as streams_module
 from ghostcrm_provisioning.web.announcements import Announcements
+from ghostcrm_provisioning.web.site import open_site
 from ghostcrm_provisioning.web.snapshot import Snapshot
 from ghostcrm_provisioning.web.streams import Look, Streams
 from ghostcrm_provisioning.wiring import Installation
@@ -195,6 +196,43 @@ async def test_those_who_come_together_are_counted_before_they_look(
     answers = await asyncio.gather(*begun, return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, TooManyStreams)]
     assert len(answers) - len(refused) == streams_module.MOST_PER_PRINCIPAL
+
+
+async def test_a_stream_ends_with_the_token_or_the_account_that_it_was_begun_with(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams_module, "BELIEVED_SECONDS", 0.0)
+    monkeypatch.setattr(streams_module, "KEEPALIVE_SECONDS", 0.1)
+    site = open_site(installation)
+    token = await site.tokens.create(
+        name="watcher", scopes=frozenset({Scope.QUEUE_READ}), created_by="a test"
+    )
+    password = "correct horse battery"
+    account = await site.accounts.create(
+        email="olga@example.com",
+        scopes=frozenset({Scope.QUEUE_READ}),
+        by="a test",
+        password=password,
+    )
+    principals = [
+        await site.tokens.authenticate(token.token.get_secret_value()),
+        await site.accounts.authenticate("olga@example.com", password, address="192.0.2.1"),
+    ]
+
+    async def look() -> Look:
+        return Look({"value": 1})
+
+    streams = []
+    for principal in principals:
+        stream = parts_of(await site.streams.begin(look, event="thing", principal=principal))
+        for _ in range(4):  # it goes on, also when nothing happens
+            await anext(stream)
+        streams.append(stream)
+    await site.tokens.revoke(token.id, revoked_by="a test")
+    await site.accounts.set_scopes(account.id, frozenset({Scope.AUDIT_READ}), by="a test")
+    async with asyncio.timeout(20):
+        for stream in streams:
+            assert len([part async for part in stream]) <= 1  # one that was on its way
 
 
 async def test_a_reading_is_shared_by_those_who_come_together() -> None:

@@ -206,6 +206,13 @@ class Accounts:
             "account", row["id"], row["email"], stored_scopes(row["scopes"]), row["version"]
         )
 
+    async def is_current(self, principal: Principal) -> bool:
+        """Whether the account is as it was when it was recognised: password, scopes, not disabled."""
+        row = await self._control.fetch_one(
+            ACCOUNTS["is_current"], id=principal.id, version=principal.account_version
+        )
+        return row is not None and bool(row["is_current"])
+
     async def change_own_password(
         self, principal: Principal, *, current: str, new: str, address: str
     ) -> Principal:

@@ -17,6 +17,11 @@ lock table admin_accounts in share row exclusive mode
 select id, email, password_hash, scopes, version, disabled_at is null as is_enabled
 from admin_accounts where email = %(email)s
 
+-- name: is_current
+select exists (
+    select from admin_accounts where id = %(id)s and version = %(version)s and disabled_at is null
+) as is_current
+
 -- name: record_sign_in
 -- Only if nothing has changed while the password was being compared.
 update admin_accounts set last_signed_in_at = clock_timestamp()

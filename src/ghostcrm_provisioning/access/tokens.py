@@ -143,6 +143,11 @@ class Tokens:
             await self._control.execute(TOKENS["record_use"], id=row["id"])
         return Principal("token", row["id"], row["name"], stored_scopes(row["scopes"]))
 
+    async def is_valid(self, principal: Principal) -> bool:
+        """Whether the token that was recognised a while ago still is one."""
+        row = await self._control.fetch_one(TOKENS["is_valid"], id=principal.id)
+        return row is not None and bool(row["is_valid"])
+
     async def list(self) -> list[TokenRecord]:
         """All tokens, the newest first."""
         return [_record(row) for row in await self._control.fetch_all(TOKENS["list_tokens"])]

@@ -11,6 +11,12 @@ select id, name, prefix, secret_digest, scopes, created_by, created_at, expires_
 from admin_tokens
 where prefix = %(prefix)s
 
+-- name: is_valid
+select exists (
+    select from admin_tokens
+    where id = %(id)s and revoked_at is null and (expires_at is null or expires_at > clock_timestamp())
+) as is_valid
+
 -- name: record_use
 update admin_tokens set last_used_at = clock_timestamp()
 where id = %(id)s and (last_used_at is null or last_used_at < clock_timestamp() - interval '1 minute')

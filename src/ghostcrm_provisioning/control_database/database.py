@@ -120,7 +120,7 @@ class ControlDatabase:
             except PoolTimeout:
                 waited = monotonic() - began
                 if self._is_lost and waited >= patience:
-                    raise ServerUnreachable(f"{WHERE} does not answer.") from None
+                    raise ServerUnreachable("The control database does not answer.") from None
                 if waited >= LONGEST_WAIT_SECONDS:
                     raise
             else:

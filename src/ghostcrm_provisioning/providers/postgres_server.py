@@ -46,6 +46,9 @@ class PostgresServer:
             min_size=0,
             max_size=_LARGEST_POOL,
             open=False,
+            # The pool would try again after 1, 2, 4 … seconds, and be late by as much as the server was
+            # gone. It gives up at once; whoever waits has it try again.
+            reconnect_timeout=1.0,
             kwargs={"autocommit": True, "row_factory": dict_row},
             check=AsyncConnectionPool.check_connection,
         )

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from ghostcrm_provisioning.access.accounts import Accounts
 from ghostcrm_provisioning.access.main_project import MainProject
+from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.sessions import Sessions
 from ghostcrm_provisioning.access.tokens import Tokens
 from ghostcrm_provisioning.queue.provisioning_queue import QueueStatus
@@ -50,12 +51,17 @@ class Site:
 def open_site(installation: Installation) -> Site:
     """Put together what requests need of an open installation."""
     settings, control = installation.settings, installation.control
-    accounts = Accounts(control)
+    tokens, accounts = Tokens(control), Accounts(control)
+
+    async def may_go_on(principal: Principal) -> bool:
+        known = tokens.is_valid if principal.kind == "token" else accounts.is_current
+        return await known(principal)
+
     leaving = asyncio.Event()
     announcements = Announcements(control.url, leaving=leaving)
     return Site(
         installation=installation,
-        tokens=Tokens(control),
+        tokens=tokens,
         accounts=accounts,
         sessions=Sessions(
             control,
@@ -74,7 +80,7 @@ def open_site(installation: Installation) -> Site:
             accounts, url=settings.supabase_url, legacy_secret=settings.supabase_jwt_secret
         ),
         announcements=announcements,
-        streams=Streams(announcements),
+        streams=Streams(announcements, may_go_on=may_go_on),
         queue_status=Snapshot(installation.queue.status),
         auditor=Auditor(control),
         rate_limits=RateLimits(

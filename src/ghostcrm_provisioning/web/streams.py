@@ -32,6 +32,8 @@ DEBOUNCE_SECONDS = 0.1
 # Then it ends, and the browser comes back by itself: with a token that may have been revoked since.
 LONGEST_SECONDS = 300.0
 MOST_PER_PRINCIPAL = 12
+# For so long it is believed that whoever is told things may still know them.
+BELIEVED_SECONDS = 2.0
 
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -55,8 +57,14 @@ class Look:
 class Streams:
     """The streams of this process: how many each principal has open, and what ends them."""
 
-    def __init__(self, announcements: Announcements) -> None:
+    def __init__(
+        self,
+        announcements: Announcements,
+        *,
+        may_go_on: Callable[[Principal], Awaitable[bool]] | None = None,
+    ) -> None:
         self._announcements = announcements
+        self._may_go_on = may_go_on  # None: whoever has begun
         self._open: Counter[UUID] = Counter()
 
     async def begin(
@@ -95,11 +103,30 @@ class Streams:
         if first.is_last and first.digest == last_event_id:
             place.give_back()
             return Response(status_code=204, headers=_HEADERS)
-        return _Stream(self._run(look, event, place, about, last_event_id, debounce_seconds), place)
+        telling = self._looking_for(principal, look)
+        return _Stream(
+            self._run(telling, event, place, about, last_event_id, debounce_seconds), place
+        )
+
+    def _looking_for(
+        self, principal: Principal, look: Callable[[], Awaitable[Look]]
+    ) -> Callable[[], Awaitable[Look | None]]:
+        """``look``, or None once the principal's token, or account, is not what it was."""
+        asked_at = monotonic()
+
+        async def look_if_he_may() -> Look | None:
+            nonlocal asked_at
+            if self._may_go_on is not None and monotonic() - asked_at >= BELIEVED_SECONDS:
+                if not await self._may_go_on(principal):
+                    return None
+                asked_at = monotonic()
+            return await look()
+
+        return look_if_he_may
 
     async def _run(
         self,
-        look: Callable[[], Awaitable[Look]],
+        look: Callable[[], Awaitable[Look | None]],
         event: str,
         place: _Place,
         about: UUID | None,
@@ -153,7 +180,7 @@ class _Stream(StreamingResponse):
 
 
 async def _tell(
-    look: Callable[[], Awaitable[Look]],
+    look: Callable[[], Awaitable[Look | None]],
     event: str,
     watcher: Watcher,
     known: str | None,
@@ -170,6 +197,8 @@ async def _tell(
             if not problem.retryable:
                 return
         else:
+            if seen is None:
+                return  # whoever comes back is told why
             if seen.digest != known:
                 known = seen.digest
                 yield format_sse_event(event=event, data_str=seen.text, id=known)
