@@ -51,7 +51,10 @@ def _add_layers(application: FastAPI, site: Site) -> None:
     settings = site.installation.settings
     application.add_middleware(Idempotency, site=site)
     application.add_middleware(
-        Bodies, largest=settings.largest_request_bytes, seconds=settings.request_seconds
+        # Sooner than the whole request is given up, or its sender would not be told what was slow.
+        Bodies,
+        largest=settings.largest_request_bytes,
+        seconds=0.8 * settings.request_seconds,
     )
     application.add_middleware(Gate, site=site)
     application.add_middleware(Arrival, site=site)

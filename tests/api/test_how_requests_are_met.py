@@ -141,7 +141,7 @@ async def test_an_unforeseen_error_is_a_problem_without_its_text(
     assert answer.json()["requestId"] in line
 
 
-async def test_size_and_time_are_limited(strict: Calling) -> None:
+async def test_size_and_time_are_limited(strict: Calling, calling: Calling) -> None:
     caller = await strict(Scope.ADMIN)
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -152,6 +152,9 @@ async def test_size_and_time_are_limited(strict: Calling) -> None:
     for content in (b"x" * 3000, chunks()):
         answer = await caller.post(PROVISION, content=content, headers=json_kind)
         assert (answer.status_code, answer.json()["code"]) == (413, "request_too_large")
+
+    answer = await (await calling()).post("/admin/sign-in", content=b"x" * (64 * 1024 + 1))
+    assert answer.status_code == 413, "whoever is not known yet has little to say"
 
     application = application_of(caller)
 
@@ -294,6 +297,7 @@ def test_every_hint_speaks_of_calls_not_of_commands() -> None:
         errors += error.__subclasses__()
     for error in known:
         assert "ghostcrm clients" not in hint_of(error.default_next_step), error
+    assert hint_of("List them with `ghostcrm admin list`.").endswith("`GET /api/admin/admins`.")
     assert (
         hint_of("See `ghostcrm clients explain ID`.") == "See `GET /api/admin/clients/ID/explain`."
     )

@@ -7,7 +7,10 @@ import asyncio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ghostcrm_provisioning.errors import MalformedRequest, RequestTooLarge, SentTooSlowly
+from ghostcrm_provisioning.web.headers import DASHBOARD
 
+# Forms are small; and the one for signing in is read from whoever sends it, for as long as he takes.
+LARGEST_FORM_BYTES = 64 * 1024
 _METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -23,13 +26,16 @@ class Bodies:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        self._check_length(scope)
+        largest = self._largest
+        if scope["path"].startswith(DASHBOARD):
+            largest = min(largest, LARGEST_FORM_BYTES)
+        _check_length(scope, largest)
         if scope["method"] not in _METHODS:
             await self._app(scope, receive, send)
             return
         try:
             async with asyncio.timeout(self._seconds):
-                body = await self._read(receive)
+                body = await _read(receive, largest)
         except TimeoutError:
             raise SentTooSlowly from None
         if body is None:
@@ -46,28 +52,31 @@ class Bodies:
 
         await self._app(scope, given, send)
 
-    def _check_length(self, scope: Scope) -> None:
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                if not value.isdigit():
-                    raise MalformedRequest("The Content-Length is no number.")
-                if int(value) > self._largest:
-                    self._refuse()
 
-    async def _read(self, receive: Receive) -> bytes | None:
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            part = message.get("body", b"")
-            size += len(part)
-            if size > self._largest:
-                self._refuse()
-            parts.append(part)
-            if not message.get("more_body", False):
-                return b"".join(parts)
+def _check_length(scope: Scope, largest: int) -> None:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            if not value.isdigit():
+                raise MalformedRequest("The Content-Length is no number.")
+            if int(value) > largest:
+                _refuse(largest)
 
-    def _refuse(self) -> None:
-        raise RequestTooLarge(f"A request's body may have {self._largest:,} bytes at most.")
+
+async def _read(receive: Receive, largest: int) -> bytes | None:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        part = message.get("body", b"")
+        size += len(part)
+        if size > largest:
+            _refuse(largest)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _refuse(largest: int) -> None:
+    raise RequestTooLarge(f"A request's body may have {largest:,} bytes at most here.")

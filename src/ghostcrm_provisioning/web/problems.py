@@ -48,6 +48,8 @@ _AS_CALL = {
     "provision": "POST /api/admin/provision-client",
     "queue status": "GET /api/admin/provision-client/status",
     "notifications list": "GET /api/admin/notifications",
+    "admin list": "GET /api/admin/admins",
+    "admin create": "POST /api/admin/admins",
     "admin token create": "POST /api/admin/tokens",
     "admin token list": "GET /api/admin/tokens",
     "doctor": "GET /readyz",
