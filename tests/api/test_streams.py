@@ -198,7 +198,7 @@ async def test_those_who_come_together_are_counted_before_they_look(
     assert len(answers) - len(refused) == streams_module.MOST_PER_PRINCIPAL
 
 
-async def test_a_stream_ends_with_the_token_or_the_account_that_it_was_begun_with(
+async def test_a_stream_ends_with_the_token_the_session_or_the_account_that_it_was_begun_with(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams_module, "BELIEVED_SECONDS", 0.0)
@@ -218,6 +218,10 @@ async def test_a_stream_ends_with_the_token_or_the_account_that_it_was_begun_wit
         await site.tokens.authenticate(token.token.get_secret_value()),
         await site.accounts.authenticate("olga@example.com", password, address="192.0.2.1"),
     ]
+    new = await site.sessions.begin(principals[1], address="192.0.2.1", user_agent="a test")
+    session = await site.sessions.find(new.cookie.get_secret_value())
+    assert session is not None
+    principals.append(session.principal)
 
     async def look() -> Look:
         return Look({"value": 1})
@@ -229,6 +233,10 @@ async def test_a_stream_ends_with_the_token_or_the_account_that_it_was_begun_wit
             await anext(stream)
         streams.append(stream)
     await site.tokens.revoke(token.id, revoked_by="a test")
+    await site.sessions.end(session)
+    async with asyncio.timeout(20):
+        assert len([part async for part in streams.pop()]) <= 1
+    assert await anext(streams[1]), "that one has signed out, the other one has not"
     await site.accounts.set_scopes(account.id, frozenset({Scope.AUDIT_READ}), by="a test")
     async with asyncio.timeout(20):
         for stream in streams:

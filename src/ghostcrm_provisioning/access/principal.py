@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
@@ -25,6 +25,8 @@ class Principal:
     scopes: frozenset[Scope]
     # Of an account, as it was when the password was compared: a session of another version is over.
     account_version: int | None = None
+    # The session that it was found by, in the dashboard.
+    session_id: UUID | None = field(default=None, compare=False)
 
     def may(self, scope: Scope) -> bool:
         return not self.scopes.isdisjoint(SUFFICIENT[scope])

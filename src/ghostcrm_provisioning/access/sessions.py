@@ -145,7 +145,9 @@ class Sessions:
         scopes = frozenset() if row["must_change_password"] else stored_scopes(row["scopes"])
         return Session(
             id=row["id"],
-            principal=Principal("account", row["account_id"], row["email"], scopes, row["version"]),
+            principal=Principal(
+                "account", row["account_id"], row["email"], scopes, row["version"], row["id"]
+            ),
             must_change_password=row["must_change_password"],
             address=row["address"],
             user_agent=row["user_agent"],
@@ -156,6 +158,13 @@ class Sessions:
             is_confirmed=row["is_confirmed"],
             csrf_token=_csrf_token(cookie),
         )
+
+    async def goes_on(self, session_id: UUID) -> bool:
+        """Whether a session that was found a while ago has not ended since."""
+        row = await self._control.fetch_one(
+            SESSIONS["session_goes_on"], id=session_id, idle=self._idle, longest=self._longest
+        )
+        return row is not None and bool(row["goes_on"])
 
     async def confirm(self, session: Session, password: str, *, address: str) -> None:
         """Have somebody give the password again, for something sensitive; good for five minutes.

@@ -30,6 +30,16 @@ where session.secret_digest = %(secret_digest)s
   and session.last_seen_at > clock_timestamp() - make_interval(secs => %(idle)s)
   and session.signed_in_at > clock_timestamp() - make_interval(secs => %(longest)s)
 
+-- name: session_goes_on
+select exists (
+    select from admin_sessions as session
+    join admin_accounts as account on account.id = session.account_id
+    where session.id = %(id)s
+      and session.account_version = account.version and account.disabled_at is null
+      and session.last_seen_at > clock_timestamp() - make_interval(secs => %(idle)s)
+      and session.signed_in_at > clock_timestamp() - make_interval(secs => %(longest)s)
+) as goes_on
+
 -- name: record_session_use
 update admin_sessions set last_seen_at = clock_timestamp() where id = %(id)s
 

@@ -32,7 +32,7 @@ _TOKEN = re.compile(
     rf"gcp_(?P<prefix>[a-z0-9]{{{_PREFIX_LENGTH}}})_(?P<secret>[A-Za-z0-9_-]{{43}})"
 )
 # Whoever means "for ever" names no end. PostgreSQL takes years that Python cannot read back.
-_LONGEST = timedelta(days=100 * 366)
+LONGEST_LIFE = timedelta(days=3660)
 # Compared with when there is no such prefix, so that finding one takes no longer than finding none.
 _NOBODY = hashlib.sha256(secrets.token_bytes(32)).digest()
 
@@ -89,9 +89,9 @@ class Tokens:
             raise InvalidInput("A token's name has 1 to 100 printable characters.")
         if expires_at is not None and expires_at <= datetime.now(UTC):
             raise InvalidInput("The token would have expired already.")
-        if expires_at is not None and expires_at > datetime.now(UTC) + _LONGEST:
+        if expires_at is not None and expires_at > datetime.now(UTC) + LONGEST_LIFE:
             raise InvalidInput(
-                "A token can be good for a hundred years at most.",
+                "A token can be good for ten years at most.",
                 next_step="Leave the time out: without it, the token is good until it is revoked.",
             )
         prefix = "".join(secrets.choice(_ALPHABET) for _ in range(_PREFIX_LENGTH))

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ghostcrm_provisioning.access.scope import Scope, scopes_from
-from ghostcrm_provisioning.access.tokens import TokenRecord, Tokens
+from ghostcrm_provisioning.access.tokens import LONGEST_LIFE, TokenRecord, Tokens
 from ghostcrm_provisioning.cli.output import Json, out, print_json, program, say
 from ghostcrm_provisioning.cli.session import run_command, run_with_installation
 from ghostcrm_provisioning.clients.documents import instant
@@ -36,7 +36,6 @@ Scopes = Annotated[
 ]
 _TIME = re.compile(r"(?P<number>[1-9][0-9]{0,5})(?P<unit>[mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_LONGEST = timedelta(days=3660)
 
 
 @app.command("create")
@@ -173,7 +172,7 @@ def read_time(text: str) -> timedelta:
     """``30d`` as a time. Raises InvalidInput."""
     match = _TIME.fullmatch(text.strip())
     time = None if match is None else timedelta(**{_UNITS[match["unit"]]: int(match["number"])})
-    if time is None or time > _LONGEST:
+    if time is None or time > LONGEST_LIFE:
         raise InvalidInput(
             f"{text[:40]!r} is no time that a token can be good for.",
             next_step="Give a number and m, h, d or w: 45m, 12h, 30d, 52w; at most ten years.",

@@ -52,8 +52,16 @@ def open_site(installation: Installation) -> Site:
     """Put together what requests need of an open installation."""
     settings, control = installation.settings, installation.control
     tokens, accounts = Tokens(control), Accounts(control)
+    sessions = Sessions(
+        control,
+        accounts,
+        idle=timedelta(minutes=settings.session_idle_minutes),
+        longest=timedelta(hours=settings.session_longest_hours),
+    )
 
     async def may_go_on(principal: Principal) -> bool:
+        if principal.session_id is not None:
+            return await sessions.goes_on(principal.session_id)
         known = tokens.is_valid if principal.kind == "token" else accounts.is_current
         return await known(principal)
 
@@ -63,12 +71,7 @@ def open_site(installation: Installation) -> Site:
         installation=installation,
         tokens=tokens,
         accounts=accounts,
-        sessions=Sessions(
-            control,
-            accounts,
-            idle=timedelta(minutes=settings.session_idle_minutes),
-            longest=timedelta(hours=settings.session_longest_hours),
-        ),
+        sessions=sessions,
         statistics=Statistics(
             control,
             lease_seconds=settings.lease_seconds,
