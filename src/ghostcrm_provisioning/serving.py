@@ -37,6 +37,8 @@ def make_application(installation: Installation) -> FastAPI:
         version=version("ghostcrm-provisioning"),
         docs_url=None,
         redoc_url=None,
+        # An address with a slash too many is none: a redirection would repeat the Host that was sent.
+        redirect_slashes=False,
     )
     site = open_site(installation)
     application.state.site = site

@@ -100,6 +100,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Requests a minute from one address, in each process; 0 = no limit.",
     )
+    registrations_per_minute: int = Field(
+        default=60,
+        ge=0,
+        description="Registrations a minute for each token at POST /api/registrations, in each process: each "
+        "one makes a database, and that token lies in a web application; 0 = no limit.",
+    )
     refusals_per_minute_and_address: int = Field(
         default=60,
         ge=0,

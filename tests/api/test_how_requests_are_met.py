@@ -301,3 +301,13 @@ def test_every_hint_speaks_of_calls_not_of_commands() -> None:
     assert (
         hint_of("See `ghostcrm clients explain ID`.") == "See `GET /api/admin/clients/ID/explain`."
     )
+
+
+async def test_an_address_with_a_slash_too_many_is_none(calling: Calling) -> None:
+    """A redirection would repeat the Host that the caller sent."""
+    caller = await calling(Scope.CLIENTS_READ)
+    answer = await caller.get("/api/admin/clients/", headers={"Host": "elsewhere.example"})
+    assert answer.status_code == 404
+    assert "elsewhere" not in str(answer.headers) + answer.text
+    assert (await caller.get("/admin")).is_redirect
+    assert (await caller.get("/admin")).headers["location"].startswith("/admin/")

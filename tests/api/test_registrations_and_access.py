@@ -18,8 +18,9 @@ from ghostcrm_provisioning.api.documents.clients import (
 from ghostcrm_provisioning.api.documents.document import (
     Listed,
 )
-from tests.api.conftest import Calling
+from tests.api.conftest import Calling, callers_of
 from tests.api.documents import checked
+from tests.conftest import OpenInstallation
 
 REGISTRATIONS = "/api/registrations"
 ACME = {"companyName": "ACME Corp", "adminEmail": "admin@acme.com", "plan": "professional"}
@@ -148,3 +149,18 @@ async def test_an_account_is_made_changed_and_disabled(calling: Calling) -> None
         "/api/admin/admins", json={"email": "olga@example.com", "scopes": ["clients:read"]}
     )
     assert again.status_code == 409
+
+
+async def test_a_token_registers_so_many_companies_a_minute_and_no_more(
+    opened: OpenInstallation,
+) -> None:
+    installation = await opened(registrations_per_minute=2)
+    async with callers_of(installation) as calling:
+        caller = await calling(Scope.REGISTRATIONS_WRITE)
+        another = await calling(Scope.REGISTRATIONS_WRITE)
+        answers = [await caller.post(REGISTRATIONS, json=ACME) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [202, 202, 429]
+        assert "2 registrations a minute" in answers[-1].json()["detail"]
+        assert int(answers[-1].headers["retry-after"]) > 0
+        beta = ACME | {"companyName": "Beta"}
+        assert (await another.post(REGISTRATIONS, json=beta)).status_code == 202

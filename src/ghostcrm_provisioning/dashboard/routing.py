@@ -68,6 +68,11 @@ _TITLES = {
 
 def add_dashboard(application: FastAPI) -> None:
     """Add the pages to the application."""
+
+    async def lead_in() -> RedirectResponse:
+        return RedirectResponse(f"{PREFIX}/", status_code=307)
+
+    application.add_api_route(PREFIX, lead_in, include_in_schema=False)
     application.mount(PREFIX, make_dashboard(application))
 
 

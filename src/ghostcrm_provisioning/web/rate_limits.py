@@ -38,11 +38,14 @@ class Standing:
 class RateLimit:
     """One limit. ``per_minute`` 0 is none at all."""
 
-    def __init__(self, storage: MemoryStorage, name: str, per_minute: int) -> None:
+    def __init__(
+        self, storage: MemoryStorage, name: str, per_minute: int, *, what: str = "requests"
+    ) -> None:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._name = name
+        self._what = what
         self._per_minute = per_minute
-        self._item = RateLimitItemPerMinute(max(1, per_minute), namespace=name)
+        self._item = RateLimitItemPerMinute(max(1, per_minute), namespace=f"{what} {name}")
 
     async def count(self, whose: str) -> Standing | None:
         """Count one request; None when there is no limit.
@@ -57,7 +60,7 @@ class RateLimit:
         reset = max(1, math.ceil(stats.reset_time - time()))
         if not taken:
             problem = TooManyRequests(
-                f"More than {self._per_minute} requests a minute came from this {self._name}."
+                f"More than {self._per_minute} {self._what} a minute came from this {self._name}."
             )
             problem.wait_seconds = reset
             raise problem
@@ -71,8 +74,16 @@ class RateLimit:
 class RateLimits:
     """All limits of this process."""
 
-    def __init__(self, *, per_principal: int, per_address: int, refusals_per_address: int) -> None:
+    def __init__(
+        self,
+        *,
+        per_principal: int,
+        per_address: int,
+        refusals_per_address: int,
+        registrations: int,
+    ) -> None:
         storage = MemoryStorage()
         self.principals = RateLimit(storage, "caller", per_principal)
         self.addresses = RateLimit(storage, "address", per_address)
         self.refusals = RateLimit(storage, "refusals", refusals_per_address)
+        self.registrations = RateLimit(storage, "caller", registrations, what="registrations")

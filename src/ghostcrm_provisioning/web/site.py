@@ -90,6 +90,7 @@ def open_site(installation: Installation) -> Site:
             per_principal=settings.requests_per_minute,
             per_address=settings.requests_per_minute_and_address,
             refusals_per_address=settings.refusals_per_minute_and_address,
+            registrations=settings.registrations_per_minute,
         ),
         metrics=Metrics(),
         leaving=leaving,

@@ -54,6 +54,7 @@ async def register_company(
     The same registration again, with the same token, is answered alike. 409 `already_registered` is all
     that is said of one that somebody else has made.
     """
+    await site.rate_limits.registrations.count(str(principal.id))
     password = None if body.admin_password is None else body.admin_password.get_secret_value()
     form = checked_form(
         company_name=body.company_name,
