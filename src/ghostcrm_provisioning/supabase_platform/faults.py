@@ -131,8 +131,10 @@ class FaultyDoor:
             case "too_many_requests":
                 await _answer_too_many(send, fault["seconds"])
             case "silence":
+                # What has arrived is done, even when nobody waits for the answer any more.
+                arrived = await _received(receive)
                 await asyncio.sleep(fault["seconds"] or 0)
-                await self._application(scope, receive, send)
+                await self._application(scope, _again(arrived, receive), send)
 
     async def _work_silently(self, scope: Scope, receive: Receive) -> None:
         """Do what was asked; nobody hears of it."""
@@ -141,6 +143,23 @@ class FaultyDoor:
             return
 
         await self._application(scope, receive, unheard)
+
+
+async def _received(receive: Receive) -> list[Message]:
+    """The whole request."""
+    arrived = [await receive()]
+    while arrived[-1].get("more_body"):
+        arrived.append(await receive())
+    return arrived
+
+
+def _again(arrived: list[Message], receive: Receive) -> Receive:
+    """What has arrived, as if it did now; then whatever comes."""
+
+    async def receive_again() -> Message:
+        return arrived.pop(0) if arrived else await receive()
+
+    return receive_again
 
 
 async def _answer_error(send: Send, status: int) -> None:
