@@ -57,10 +57,16 @@ GhostcrmError
 │   ├── IsolationNotProven
 │   ├── DatabaseRejected
 │   ├── WrongPassword
-│   └── WorkerDiedRepeatedly
+│   ├── WorkerDiedRepeatedly
+│   ├── SupabaseAccessDenied
+│   ├── SupabaseRejected
+│   ├── ProjectGone
+│   ├── ProjectUnusable
+│   └── ProjectStuck
 ├── TransientFailure           trying again may help; counts as an attempt
 │   ├── ServerUnreachable
 │   ├── MainProjectUnreachable
+│   ├── SupabaseUnavailable
 │   ├── DatabaseBusy
 │   ├── PostconditionNotMet
 │   └── UnexpectedFailure
@@ -561,6 +567,49 @@ class WorkerDiedRepeatedly(PermanentFailure):
     default_next_step = "Look for what ended the workers (memory?), then retry the client."
 
 
+class SupabaseAccessDenied(PermanentFailure):
+    """Supabase does not let us do this with the access token that we have."""
+
+    code = "supabase_access_denied"
+    default_next_step = (
+        "Check SUPABASE_ACCESS_TOKEN and SUPABASE_ORGANIZATION_SLUG: the token's owner must be an owner or "
+        "administrator of the organization. `ghostcrm doctor` looks at both."
+    )
+
+
+class SupabaseRejected(PermanentFailure):
+    """Supabase has refused a request in a way that trying again does not change."""
+
+    code = "supabase_rejected"
+    default_next_step = "Read what Supabase says; limits and payment are settled in the organization's dashboard there."
+
+
+class ProjectGone(PermanentFailure):
+    """The project at Supabase was deleted."""
+
+    code = "supabase_project_gone"
+    default_next_step = "Find out who deleted it. Its backups, if the organization has any, are Supabase's to restore."
+
+
+class ProjectUnusable(PermanentFailure):
+    """The project at Supabase is in a state out of which it does not come by itself."""
+
+    code = "supabase_project_unusable"
+    default_next_step = (
+        "Look at the project in Supabase's dashboard, mend it there, then retry the client."
+    )
+
+
+class ProjectStuck(PermanentFailure):
+    """The project at Supabase has been on its way for longer than it may take."""
+
+    code = "supabase_project_stuck"
+    default_next_step = (
+        "Look at the project in Supabase's dashboard and at status.supabase.com, ask Supabase's support "
+        "about it by its reference, then retry the client."
+    )
+
+
 class TransientFailure(GhostcrmError):
     """It failed, and trying again may help."""
 
@@ -584,6 +633,20 @@ class MainProjectUnreachable(TransientFailure):
         "Check that SUPABASE_URL is right and that this machine reaches it; tokens of "
         "`ghostcrm admin token create` work meanwhile."
     )
+
+
+class SupabaseUnavailable(TransientFailure):
+    """Supabase does not answer, or answers with a failure of its own."""
+
+    code = "supabase_unavailable"
+    default_next_step = (
+        "Check that this machine reaches SUPABASE_API_URL, and look at status.supabase.com."
+    )
+
+    def __init__(self, message: str | None = None, *, may_be_done: bool = True) -> None:
+        super().__init__(message)
+        self.may_be_done = may_be_done
+        """Whether what was asked may have been done, or may still be."""
 
 
 class DatabaseBusy(TransientFailure):

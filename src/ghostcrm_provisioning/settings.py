@@ -223,6 +223,40 @@ class Settings(BaseSettings):
         description="The main project's older JWT secret, if it still signs with that (HS256); its "
         "published keys need no setting.",
     )
+    supabase_access_token: SecretStr | None = Field(
+        default=None,
+        validation_alias="SUPABASE_ACCESS_TOKEN",
+        description="Access token of Supabase's Management API, for client databases that are projects "
+        "there. It can do everything that its owner can. So far only `ghostcrm doctor` uses it.",
+    )
+    supabase_organization_slug: str | None = Field(
+        default=None,
+        validation_alias="SUPABASE_ORGANIZATION_SLUG",
+        pattern=r"^[\w-]+$",
+        description="The organization at Supabase in which projects are made: the last part of its "
+        "address in the dashboard there.",
+    )
+    supabase_api_url: str = Field(
+        default="https://api.supabase.com",
+        validation_alias="SUPABASE_API_URL",
+        description="Where the Management API is; another one for `ghostcrm platform`, for example.",
+    )
+    supabase_region: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9-]+$",
+        description="Where new projects are placed: a region, such as eu-central-1, or a group of regions "
+        "(americas, emea, apac) of which Supabase chooses one.",
+    )
+    supabase_instance_sizes: str | None = Field(
+        default=None,
+        description="Instance size of new projects by plan, as `professional=small enterprise=large`; a "
+        "plan that is not named gets the smallest size there is.",
+    )
+    supabase_request_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="How long one request to Supabase may take.",
+    )
     debug_provisioning: bool = Field(
         default=False,
         validation_alias="DEBUG_PROVISIONING",
@@ -277,10 +311,27 @@ class Settings(BaseSettings):
                 )
         return text
 
-    @field_validator("supabase_url")
+    @field_validator("supabase_access_token")
+    @classmethod
+    def is_one_word(cls, token: SecretStr | None) -> SecretStr | None:
+        """It is sent in a header."""
+        if token is not None and not re.fullmatch(r"[!-~]+", token.get_secret_value().strip()):
+            raise ValueError("must be one word, as Supabase has shown it")
+        return None if token is None else SecretStr(token.get_secret_value().strip())
+
+    @field_validator("supabase_instance_sizes")
+    @classmethod
+    def are_sizes_by_plan(cls, text: str | None) -> str | None:
+        for part in (text or "").split():
+            if not re.fullmatch(r"[a-z0-9_-]+=[a-z0-9_]+", part):
+                raise ValueError("must be pairs such as enterprise=large, separated by spaces")
+        return text
+
+    @field_validator("supabase_url", "supabase_api_url")
     @classmethod
     def is_a_project(cls, url: str | None) -> str | None:
-        """Whoever answers in its place says who is an admin: so not over an open network."""
+        """Whoever answers in its place says who is an admin, or hears the access token: so not over an
+        open network."""
         if url is None:
             return None
         try:
@@ -293,7 +344,7 @@ class Settings(BaseSettings):
         if parts.scheme == "http" and host not in {"localhost", "127.0.0.1", "::1"}:
             raise ValueError("must start with https:// (http:// is for this machine only)")
         if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must be no more than the address of the project")
+            raise ValueError("must be no more than the address")
         return url.strip().rstrip("/")
 
     @field_validator("supabase_jwt_secret")
@@ -307,6 +358,14 @@ class Settings(BaseSettings):
     def logs(self) -> Path:
         """Where the log files are written."""
         return self.home / "logs" / "provisioning"
+
+    def supabase_instance_size(self, plan: str) -> str | None:
+        """The size of a new project of that plan; None is the smallest."""
+        for part in (self.supabase_instance_sizes or "").split():
+            name, _, size = part.partition("=")
+            if name == plan:
+                return size
+        return None
 
     @property
     def keys(self) -> Path:

@@ -46,7 +46,7 @@ class Finding:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check settings, disk, server, roles, blueprint and workers. Exits 1 when something is wrong."""
+    """Check settings, disk, server, roles, blueprint, workers and Supabase. Exits 1 when something is wrong."""
 
     async def work() -> int:
         findings = await examine(read_settings())
@@ -77,6 +77,8 @@ async def examine(settings: Settings) -> list[Finding]:
             findings.append(await _finding("Workers", lambda: _workers(installation)))
             findings.append(await _finding("Failures", lambda: _failures(installation)))
             findings.append(await _finding("Isolation", lambda: _isolation(installation)))
+            if settings.supabase_access_token is not None:
+                findings += await _supabase(installation)
     except GhostcrmError as error:
         findings.append(Finding("Control database", "failed", error.message, error.next_step))
     return findings
@@ -215,3 +217,28 @@ async def _isolation(installation: Installation) -> Finding:
             "Look for verification_not_possible in the log.",
         )
     return Finding("Isolation", "ok", seen)
+
+
+async def _supabase(installation: Installation) -> list[Finding]:
+    """Slow to load, so only where there is a token."""
+    from ghostcrm_provisioning.providers.supabase import examination  # noqa: PLC0415
+
+    settings = installation.settings
+    looks = {
+        "Supabase token": examination.examine_token,
+        "Supabase organization": examination.examine_organization,
+        "Supabase region": examination.examine_region,
+        "Supabase projects": examination.examine_room,
+    }
+    findings: list[Finding] = []
+    async with examination.open_management_api(settings, installation.control) as api:
+        for name, look in looks.items():
+            try:
+                seen = await look(api, settings)
+            except GhostcrmError as error:
+                findings.append(Finding(name, "failed", error.message, error.next_step))
+                if name == "Supabase token":  # without it, nothing else can be looked at
+                    break
+            else:
+                findings.append(Finding(name, seen.status, seen.seen, seen.next_step))
+    return findings

@@ -1,0 +1,114 @@
+"""One running platform for the tests of a process; an organization and a control database for each test."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from tests.conftest import Server
+from tests.running_platform import RunningPlatform, new_home, running_platform
+from tests.supabase_projects.workers import Place, Worker, carry_out, working
+
+# Loading the libraries takes a process longer than most of what tests have it do.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["tests.supabase_projects.workers"])
+
+
+@dataclass(frozen=True)
+class OtherProcess:
+    """A worker in a process of its own."""
+
+    process: ForkServerProcess
+    answers: Connection
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join(30)
+
+    def ref(self) -> str:
+        """Of the project that it has ended with."""
+        assert self.answers.poll(60), "it has not ended"
+        return str(self.answers.recv())
+
+
+Asking = Callable[..., dict[str, Any]]
+Starting = Callable[[Place, str, UUID], OtherProcess]
+
+
+@pytest.fixture(scope="session")
+def platform(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
+    """Quick to come up, and with a budget that no test uses up."""
+    environment = new_home(server, tmp_path_factory.mktemp("platform"))
+    with running_platform(environment, "--coming-up", "0.2", "--rate-limit", "100000") as started:
+        yield started
+
+
+@pytest.fixture
+def caller(platform: RunningPlatform) -> Iterator[httpx.Client]:
+    """Somebody with the access token, who is not us."""
+    with platform.caller() as client:
+        yield client
+
+
+@pytest.fixture
+def place(platform: RunningPlatform, caller: httpx.Client, control_url: str) -> Place:
+    """An organization without projects, and an installation without clients."""
+    made = caller.post("/v1/organizations", json={"name": "an organization"}).json()
+    return Place(control_url, platform.url, platform.token, made["slug"], str(uuid4()))
+
+
+@pytest.fixture
+async def worker(place: Place) -> AsyncIterator[Worker]:
+    async with working(place) as worker:
+        yield worker
+
+
+@pytest.fixture
+def fault(caller: httpx.Client) -> Iterator[Asking]:
+    """Asks for faults; takes all of them back afterwards."""
+
+    def ask(**wanted: Any) -> dict[str, Any]:
+        answer = caller.post("/platform/faults", json=wanted)
+        assert answer.status_code == 201, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+    yield ask
+    caller.delete("/platform/faults")
+
+
+@pytest.fixture
+def in_another_process() -> Iterator[Starting]:
+    """Starts a worker in a process of its own; it has its libraries loaded already."""
+    started: list[OtherProcess] = []
+
+    def start(place: Place, operation: str, database_id: UUID) -> OtherProcess:
+        answers, sending = _PROCESSES.Pipe(duplex=False)
+        process = _PROCESSES.Process(
+            target=carry_out, args=(place, operation, database_id, sending)
+        )
+        process.start()
+        sending.close()
+        started.append(OtherProcess(process, answers))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+        each.answers.close()
+        each.process.close()
+
+
+def projects_in(caller: httpx.Client, place: Place) -> list[dict[str, Any]]:
+    """What is really there."""
+    answer = caller.get(f"/v1/organizations/{place.organization}/projects")
+    found: list[dict[str, Any]] = answer.json()["projects"]
+    return found

@@ -1,0 +1,158 @@
+"""Whatever is lost, refused, slow or killed at whatever call: repeated until done, there is one project.
+
+The calls are not listed here: a life without faults shows which ones each operation makes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from tests.supabase_projects.conftest import Asking, Starting, projects_in
+from tests.supabase_projects.workers import OPERATIONS, Place, Worker, working
+
+Call = tuple[str, str]
+_SILENCE_SECONDS = 1.2
+_AT_THE_PLATFORM: dict[str, dict[str, Any]] = {
+    "reply lost after the work": {"kind": "drop_reply"},
+    "429": {"kind": "too_many_requests", "seconds": 1},
+    "500 before the work": {"kind": "error_before"},
+    "500 after the work": {"kind": "error_after"},
+    "silence": {"kind": "silence", "seconds": _SILENCE_SECONDS},
+    "killed": {"kind": "silence", "seconds": _SILENCE_SECONDS},
+}
+
+
+async def _calls_of_a_life(
+    worker: Worker, lose_a_key: Callable[[UUID], None]
+) -> dict[str, list[Call]]:
+    """Each operation's calls, in the order in which they are first made."""
+    database_id = uuid4()
+    calls: dict[str, list[Call]] = {}
+    for operation in OPERATIONS:
+        if operation == "keys":
+            lose_a_key(database_id)
+        worker.watched.sent.clear()
+        await worker.until_done(operation, database_id)
+        calls[operation] = list(dict.fromkeys(worker.watched.sent))
+    return calls
+
+
+def _wait_until_met(caller: httpx.Client, fault_id: str) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        [met] = [
+            each["met"] for each in caller.get("/platform/faults").json() if each["id"] == fault_id
+        ]
+        if met:
+            return
+        time.sleep(0.02)
+    raise AssertionError("the fault was never met")
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("kind", ["connection refused", *_AT_THE_PLATFORM])
+async def test_at_every_call(
+    kind: str,
+    place: Place,
+    caller: httpx.Client,
+    fault: Asking,
+    in_another_process: Starting,
+    record_property: Callable[[str, object], None],
+) -> None:
+    if kind == "silence":
+        place = replace(place, request_seconds=0.8)
+    async with working(place) as worker:
+
+        def lose_a_key(database_id: UUID) -> None:
+            """So that one has to be made."""
+            [project] = _ours(caller, place, worker, database_id)
+            keys = caller.get(f"/v1/projects/{project['ref']}/api-keys").json()
+            [secret] = [each["id"] for each in keys if each["type"] == "secret"]
+            caller.delete(f"/v1/projects/{project['ref']}/api-keys/{secret}").raise_for_status()
+
+        # The platform would refuse a second project of the same name; it is not to be of help.
+        fault(kind="duplicate_name", times=None)
+        calls = await _calls_of_a_life(worker, lose_a_key)
+        tried = 0
+        for life in range(max(map(len, calls.values()))):
+            database_id = uuid4()
+            for operation in _needed(calls, life):
+                if operation == "keys":
+                    lose_a_key(database_id)
+                call = calls[operation][life] if life < len(calls[operation]) else None
+                if call is not None:
+                    await _meet(
+                        kind, call, operation, database_id, place, worker, caller, fault,
+                        in_another_process,
+                    )  # fmt: skip
+                    tried += 1
+                await worker.until_done(operation, database_id)
+                seen = _ours(caller, place, worker, database_id)
+                assert len(seen) == (operation != "delete"), (kind, operation, call, seen)
+                if operation == "keys":
+                    assert _kinds_of_keys(caller, seen[0]["ref"]) == ["publishable", "secret"]
+        assert projects_in(caller, place) == []
+    every = {call for of_one in calls.values() for call in of_one}
+    assert ("POST", "/v1/projects") in every
+    assert ("POST", "/v1/projects/*/api-keys") in every
+    record_property(
+        "summary",
+        f"Supabase, {kind}: at {tried} calls of {len(OPERATIONS)} operations ({len(every)} endpoints), "
+        "one project each time, none after its deletion",
+    )
+
+
+def _needed(calls: dict[str, list[Call]], life: int) -> list[str]:
+    """The operations of a life: those that still have a call to be tried, and what they need."""
+    needed = {operation for operation in OPERATIONS if life < len(calls[operation])}
+    if needed & {"pause", "restore"}:
+        needed |= {"pause", "restore"}
+    return [each for each in OPERATIONS if each in needed | {"ensure", "delete"}]
+
+
+def _kinds_of_keys(caller: httpx.Client, ref: str) -> list[str]:
+    keys = caller.get(f"/v1/projects/{ref}/api-keys").json()
+    return sorted(each["type"] for each in keys if each["type"] != "legacy")
+
+
+def _ours(
+    caller: httpx.Client, place: Place, worker: Worker, database_id: UUID
+) -> list[dict[str, Any]]:
+    stamp = worker.projects.stamp(database_id)
+    return [each for each in projects_in(caller, place) if each["name"] == stamp]
+
+
+async def _meet(
+    kind: str,
+    call: Call,
+    operation: str,
+    database_id: UUID,
+    place: Place,
+    worker: Worker,
+    caller: httpx.Client,
+    fault: Asking,
+    in_another_process: Starting,
+) -> None:
+    """Have the operation meet the fault at that call; what is left of it is done by others."""
+    method, path = call
+    if kind == "connection refused":
+        before = worker.watched.refused
+        worker.watched.refuse = call
+        await worker.until_done(operation, database_id)
+        assert worker.watched.refused == before + 1
+        return
+    asked = fault(method=method, path=path, **_AT_THE_PLATFORM[kind])
+    if kind == "killed":
+        process = in_another_process(place, operation, database_id)
+        _wait_until_met(caller, asked["id"])
+        process.kill()
+        return
+    await worker.until_done(operation, database_id)
+    _wait_until_met(caller, asked["id"])

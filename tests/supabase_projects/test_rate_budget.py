@@ -1,0 +1,153 @@
+"""One budget for all workers: what is allowed in a minute is spent once, by however many processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ghostcrm_provisioning.control_database.database import ControlDatabase
+from ghostcrm_provisioning.errors import ToldToWait
+from ghostcrm_provisioning.providers.supabase.rate_budget import RateBudget
+
+_ROOT = Path(__file__).parents[2]
+_SPENDING = """
+import asyncio, json, sys
+from ghostcrm_provisioning.control_database.database import ControlDatabase
+from ghostcrm_provisioning.errors import ToldToWait
+from ghostcrm_provisioning.providers.supabase.rate_budget import RateBudget
+
+async def main(url, tries):
+    async with ControlDatabase(url, largest_pool=4) as control:
+        budget = RateBudget(control, api_url="https://x", access_token="t", allowed=60)
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        async def spend():
+            try:
+                await budget.take("GET /v1/projects", "user")
+            except ToldToWait as told:
+                assert 0 < told.wait_seconds <= 62, told.wait_seconds
+                return 0
+            return 1
+        print(sum(await asyncio.gather(*(spend() for _ in range(tries)))), flush=True)
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+"""
+
+
+@pytest.fixture
+async def control(control_url: str) -> AsyncIterator[ControlDatabase]:
+    async with ControlDatabase(control_url, largest_pool=4) as control:
+        yield control
+
+
+def _budget(control: ControlDatabase, *, token: str = "t", allowed: int = 3) -> RateBudget:
+    return RateBudget(control, api_url="https://x", access_token=token, allowed=allowed)
+
+
+async def _left(budget: RateBudget, endpoint: str = "GET /a", counted_for: str = "x") -> int:
+    """By spending it."""
+    for spent in range(1000):
+        try:
+            await budget.take(endpoint, counted_for)
+        except ToldToWait:
+            return spent
+    raise AssertionError("there is no end")
+
+
+def test_several_processes_spend_it_once(control_url: str) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _SPENDING, control_url, "40"],
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    spent = []
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        out, _ = process.communicate(timeout=60)
+        spent.append(json.loads(out))
+    assert sum(spent) == 60
+
+
+async def test_each_endpoint_project_and_account_has_its_own(control: ControlDatabase) -> None:
+    budget = _budget(control)
+    assert await _left(budget) == 3
+    assert await _left(budget, "GET /b") == 3
+    assert await _left(budget, counted_for="y") == 3
+    assert await _left(_budget(control, token="another")) == 3
+    assert await _left(_budget(control)) == 0
+
+
+async def test_what_the_answers_say_corrects_it(control: ControlDatabase) -> None:
+    budget = _budget(control)
+    await budget.take("GET /a", "x")
+    headers = {"x-ratelimit-limit": "10", "x-ratelimit-remaining": "2", "x-ratelimit-reset": "60"}
+    assert await budget.hear("GET /a", "x", headers, refused=False) == 0
+    assert await _left(budget) == 2  # somebody else has spent eight
+    # An answer that was on its way gives nothing back …
+    await budget.hear("GET /a", "x", {**headers, "x-ratelimit-remaining": "9"}, refused=False)
+    assert await _left(budget) == 0
+    # … a new minute does.
+    late = {**headers, "x-ratelimit-remaining": "9", "x-ratelimit-reset": "90"}
+    await budget.hear("GET /a", "x", late, refused=False)
+    assert await _left(budget) == 9
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x-ratelimit-reset": "17"}, 17),
+        ({"retry-after": "23", "x-ratelimit-reset": "17"}, 23),
+        ({"retry-after": "3", "x-ratelimit-reset": "17"}, 17),
+        ({}, 60),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, 60),
+        ({"retry-after": "-5", "x-ratelimit-reset": "many"}, 60),
+        ({"retry-after": "999999999999999"}, 60),
+        ({"retry-after": "99999999"}, 3600),
+    ],
+)
+async def test_who_is_told_to_wait_makes_all_wait(
+    headers: dict[str, str], seconds: float, control: ControlDatabase
+) -> None:
+    budget = _budget(control)
+    await budget.take("GET /a", "x")
+    assert await budget.hear("GET /a", "x", headers, refused=True) == seconds
+    with pytest.raises(ToldToWait) as told:
+        await _budget(control).take("GET /a", "x")
+    assert seconds - 5 < told.value.wait_seconds < seconds + 1.1
+
+
+async def test_headers_without_sense_change_nothing(control: ControlDatabase) -> None:
+    budget = _budget(control)
+    for headers in (
+        {},
+        {"x-ratelimit-limit": "0", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "1"},
+        {"x-ratelimit-limit": "5", "x-ratelimit-remaining": "9", "x-ratelimit-reset": "60"},
+        {"x-ratelimit-limit": "a", "x-ratelimit-remaining": "b", "x-ratelimit-reset": "c"},
+    ):
+        await budget.hear("GET /a", "x", headers, refused=False)
+    assert await _left(budget) == 3
+
+
+async def test_a_minute_later_it_is_there_again(control: ControlDatabase) -> None:
+    budget = _budget(control)
+    assert await _left(budget) == 3
+    await control.execute(
+        "update supabase_rate_budget set resets_at = resets_at - interval '1 minute'"
+    )
+    assert await _left(budget) == 3
