@@ -240,10 +240,11 @@ def test_the_audit_of_a_bulk_insert_costs_less_than_twice_the_insert(
                 )
                 return float(sum(backend.cpu_times()[:2]) - began)
 
-        best = {
-            name: min(seconds(preparation) for _ in range(5))
-            for name, preparation in preparations.items()
-        }
+        # In turns, so that whatever else the machine does meets all three alike.
+        best = dict.fromkeys(preparations, float("inf"))
+        for _ in range(6):
+            for name, preparation in preparations.items():
+                best[name] = min(best[name], seconds(preparation))
     print(f"10,000 contacts, seconds of the server: {json.dumps(best)}")
     assert best["with"] <= 3 * best["without"]
     assert best["with"] <= best["row by row"]
