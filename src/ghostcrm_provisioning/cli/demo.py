@@ -272,7 +272,7 @@ def _print_next_steps(document: dict[str, Any], connection: ClientConnection) ->
         (f"clients connect {identifier}", "database URL and API keys, for other roles too"),
         (f"clients show {identifier}", "what was done, step by step"),
         ('provision "My Company" --admin-email me@example.com', "register your own"),
-        ("up", "run a worker; registrations then need only be accepted"),
+        ("up", "the dashboard, the admin API and a worker"),
         ("--help", "everything else"),
     ):
         out.print(f"  {command} {escape(arguments)}\n      [dim]{purpose}[/]")
