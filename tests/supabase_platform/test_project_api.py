@@ -128,6 +128,11 @@ def test_a_user_is_changed_and_deleted(admin: httpx.Client, stranger: httpx.Clie
     assert changed.json()["user_metadata"] == {"a": 1, "c": 3}
     credentials = {"email": user["email"], "password": "another"}
     assert stranger.post("/auth/v1/token?grant_type=password", json=credentials).is_success
+    hashed = bcrypt.hashpw(b"a third one", bcrypt.gensalt(4)).decode()
+    assert admin.put(path, json={"password_hash": hashed}).is_success
+    assert stranger.post("/auth/v1/token?grant_type=password", json=credentials).is_success, (
+        "Auth reads the hash of a password only when a user is created"
+    )
     admin.put(path, json={"ban_duration": "1h"})
     assert stranger.post("/auth/v1/token?grant_type=password", json=credentials).status_code == 400
     assert admin.delete(path).json() == {}

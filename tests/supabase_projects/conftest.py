@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ import httpx
 import pytest
 
 from tests.conftest import Server
+from tests.odd_server import Odd
 from tests.running_platform import RunningPlatform, new_home, running_platform
+from tests.supabase_projects.projects import ReadyProject, new_project
 from tests.supabase_projects.workers import Place, Worker, carry_out, working
 
 # Loading the libraries takes a process longer than most of what tests have it do.
@@ -58,6 +61,12 @@ def caller(platform: RunningPlatform) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def project(platform: RunningPlatform) -> ReadyProject:
+    """A project that the tests of a module share."""
+    return new_project(platform)
+
+
 @pytest.fixture
 def place(platform: RunningPlatform, caller: httpx.Client, control_url: str) -> Place:
     """An organization without projects, and an installation without clients."""
@@ -83,6 +92,15 @@ def fault(caller: httpx.Client) -> Iterator[Asking]:
 
     yield ask
     caller.delete("/platform/faults")
+
+
+@pytest.fixture
+async def odd() -> AsyncIterator[Odd]:
+    odd = Odd()
+    server = await asyncio.start_server(odd.serve, "127.0.0.1", 0)
+    odd.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    yield odd
+    server.close()
 
 
 @pytest.fixture

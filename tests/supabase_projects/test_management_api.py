@@ -29,6 +29,7 @@ from ghostcrm_provisioning.providers.supabase import documents
 from ghostcrm_provisioning.providers.supabase.exchange import Exchange
 from ghostcrm_provisioning.providers.supabase.management_api import ManagementApi
 from ghostcrm_provisioning.providers.supabase.rate_budget import RateBudget
+from tests.odd_server import Odd
 from tests.running_platform import wait_for
 from tests.supabase_platform.official import FOLDER, recorded_exchanges
 from tests.supabase_projects.workers import Place, Worker, template_of
@@ -142,47 +143,6 @@ def test_recorded_answers_are_understood() -> None:
 
 
 # --- answers that are not as one wishes -----------------------------------------------------------
-
-
-class Odd:
-    """A server that answers what it is told to, whatever it is asked."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.body: bytes = b"{}"
-        self.headers: dict[str, str] = {}
-        self.silent = False
-        self.heard: list[bytes] = []
-        self.url = ""
-
-    def says(self, status: int, body: Any, **headers: str) -> None:
-        self.status = status
-        self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            self.heard.append(await reader.readuntil(b"\r\n\r\n"))
-            if self.silent:
-                await reader.read()
-                return
-            lines = {**self.headers, "content-length": str(len(self.body)), "connection": "close"}
-            head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-            writer.write(f"HTTP/1.1 {self.status} X\r\n{head}\r\n".encode() + self.body)
-            await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-
-@pytest.fixture
-async def odd() -> AsyncIterator[Odd]:
-    odd = Odd()
-    server = await asyncio.start_server(odd.serve, "127.0.0.1", 0)
-    odd.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    yield odd
-    server.close()
 
 
 @asynccontextmanager

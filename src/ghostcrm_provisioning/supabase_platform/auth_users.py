@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -129,7 +129,9 @@ class AuthUsers:
             return await self._document(await self._find(user_id))
 
     async def change(self, user_id: UUID, wanted: WantedUser) -> dict[str, Any]:
-        """What is said is changed; the rest stays."""
+        """What is said is changed; the rest stays. A hash of a password is read only when a user is
+        created, and passed over here, as Auth does."""
+        wanted = replace(wanted, password_hash=None)
         _refuse_contradictions(wanted)
         encrypted = await _encrypted(wanted)
         async with self._connection.transaction():

@@ -28,12 +28,8 @@ from ghostcrm_provisioning.providers.supabase.documents import (
     restrictions_of,
     rows_of,
 )
-from ghostcrm_provisioning.providers.supabase.exchange import (
-    Exchange,
-    Query,
-    Request,
-    ResourceMissing,
-)
+from ghostcrm_provisioning.providers.supabase.exchange import Exchange
+from ghostcrm_provisioning.providers.supabase.wire import Query, Request, ResourceMissing
 
 _PAGE = 100
 _MOST_PAGES = 100
