@@ -9,14 +9,20 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ghostcrm_provisioning.errors import InvalidSetting
+from ghostcrm_provisioning.mail_server import MailServer, read_mail_server
+
+_LARGEST_FILE_BYTES = 50 * 1024**2  # what Supabase Storage takes when nobody says more
+_UNITS = {"KB": 1024, "MB": 1024**2, "GB": 1024**3}
+_SIZE = re.compile(r"(?P<number>[1-9][0-9]{0,11})(?P<unit>KB|MB|GB)?")
 
 
 class Settings(BaseSettings):
@@ -34,6 +40,11 @@ class Settings(BaseSettings):
     home: Path = Field(
         default=Path(".ghostcrm"),
         description="Folder of the embedded PostgreSQL, the sealing keys and the logs.",
+    )
+    provider: Literal["postgres", "supabase"] = Field(
+        default="postgres",
+        description="Where new client databases are made: on PostgreSQL servers of yours (the embedded one "
+        "among them), or as projects at Supabase. Those that are there stay where they are.",
     )
     database_url: SecretStr | None = Field(
         default=None,
@@ -227,7 +238,7 @@ class Settings(BaseSettings):
         default=None,
         validation_alias="SUPABASE_ACCESS_TOKEN",
         description="Access token of Supabase's Management API, for client databases that are projects "
-        "there. It can do everything that its owner can. So far only `ghostcrm doctor` uses it.",
+        "there. It can do everything that its owner can.",
     )
     supabase_organization_slug: str | None = Field(
         default=None,
@@ -247,10 +258,59 @@ class Settings(BaseSettings):
         description="Where new projects are placed: a region, such as eu-central-1, or a group of regions "
         "(americas, emea, apac) of which Supabase chooses one.",
     )
+    supabase_regions: str | None = Field(
+        default=None,
+        description="Where new projects are placed, by plan, as `enterprise=eu-central-1 starter=emea`; those "
+        "of a plan that is not named go to GHOSTCRM_SUPABASE_REGION.",
+    )
     supabase_instance_sizes: str | None = Field(
         default=None,
         description="Instance size of new projects by plan, as `professional=small enterprise=large`; a "
         "plan that is not named gets the smallest size there is.",
+    )
+    supabase_ca_file: Path | None = Field(
+        default=None,
+        description="Certificates by which databases at Supabase are known (its dashboard offers the file); "
+        "without it, connections are encrypted and it is not proven to whom.",
+    )
+    supabase_largest_files: str | None = Field(
+        default=None,
+        description="The largest file that a client may store, by plan, as `professional=500MB "
+        "enterprise=5GB`; 50MB for a plan that is not named, and never more than the plan's storage. More than "
+        "50MB needs a paid plan at Supabase.",
+    )
+    supabase_site_url: str | None = Field(
+        default=None,
+        description="Where the CRM is: what the links in Auth's mails lead to. Not set: projects keep what "
+        "Supabase gives them, which leads to this machine's port 3000.",
+    )
+    supabase_redirect_urls: str | None = Field(
+        default=None,
+        description="Further addresses, separated by spaces, to which Auth may send somebody who has signed in; "
+        "`*` stands for anything but `.` and `/`, `**` for anything. Not set: left as they are.",
+    )
+    supabase_allow_signups: bool = Field(
+        default=False,
+        description="Let anybody sign up at a client's project. Off, because a CRM's users are invited.",
+    )
+    supabase_password_min_length: int = Field(
+        default=8,
+        ge=6,
+        le=72,
+        description="The least number of characters of a password that a user of a project chooses.",
+    )
+    supabase_smtp_url: SecretStr | None = Field(
+        default=None,
+        description="Through which server projects send Auth's mails, as "
+        "`smtp://user:password@smtp.example.com:587?from=crm@example.com&name=GhostCRM`; what is special in "
+        "user and password percent-encoded, smtps:// for port 465. Not set: left as it is, which is Supabase's "
+        "own server with its few mails an hour.",
+    )
+    supabase_allowed_networks: str | None = Field(
+        default=None,
+        description="From where databases at Supabase may be reached, as networks separated by spaces: "
+        "`203.0.113.0/24 2001:db8::/32`. The workers' own addresses must be among them. Not set: left as it is; "
+        "`0.0.0.0/0 ::/0` opens them again. The HTTP APIs are not restricted by it.",
     )
     supabase_request_seconds: float = Field(
         default=30.0,
@@ -263,7 +323,7 @@ class Settings(BaseSettings):
         description="Verbose log: every observation that a step makes.",
     )
 
-    @field_validator("home", "postgres_binaries")
+    @field_validator("home", "postgres_binaries", "supabase_ca_file")
     @classmethod
     def absolute(cls, path: Path | None) -> Path | None:
         """A later change of the working directory must not move the data."""
@@ -319,12 +379,62 @@ class Settings(BaseSettings):
             raise ValueError("must be one word, as Supabase has shown it")
         return None if token is None else SecretStr(token.get_secret_value().strip())
 
-    @field_validator("supabase_instance_sizes")
+    @field_validator("supabase_instance_sizes", "supabase_regions", "supabase_largest_files")
     @classmethod
-    def are_sizes_by_plan(cls, text: str | None) -> str | None:
+    def are_pairs_by_plan(cls, text: str | None, info: ValidationInfo) -> str | None:
+        example, value = {
+            "supabase_regions": ("enterprise=eu-central-1", r"[a-z0-9-]+"),
+            "supabase_largest_files": ("enterprise=5GB", _SIZE.pattern),
+        }.get(str(info.field_name), ("enterprise=large", r"[a-z0-9_]+"))
+        plans: list[str] = []
         for part in (text or "").split():
-            if not re.fullmatch(r"[a-z0-9_-]+=[a-z0-9_]+", part):
-                raise ValueError("must be pairs such as enterprise=large, separated by spaces")
+            plan, _, given = part.partition("=")
+            if not re.fullmatch(r"[a-z0-9_-]+", plan) or not re.fullmatch(value, given):
+                raise ValueError(f"must be pairs such as {example}, separated by spaces")
+            plans.append(plan)
+        if len(set(plans)) < len(plans):
+            raise ValueError("names a plan twice")
+        return text
+
+    @field_validator("supabase_site_url")
+    @classmethod
+    def is_a_page(cls, url: str | None) -> str | None:
+        """Supabase separates addresses by commas."""
+        if url is not None and not re.fullmatch(r"https?://[^\s,/@]+(?:/[^\s,]*)?", url.strip()):
+            raise ValueError("must be an address such as https://crm.example.com, without a comma")
+        return None if url is None else url.strip()
+
+    @field_validator("supabase_redirect_urls")
+    @classmethod
+    def are_addresses(cls, text: str | None) -> str | None:
+        for part in (text or "").split():
+            # Applications on telephones have schemes of their own.
+            if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s,@]+", part):
+                raise ValueError(
+                    "must be addresses such as https://crm.example.com/**, separated by spaces and without "
+                    "commas"
+                )
+        return text
+
+    @field_validator("supabase_smtp_url")
+    @classmethod
+    def is_a_mail_server(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            read_mail_server(url.get_secret_value())
+        return url
+
+    @field_validator("supabase_allowed_networks")
+    @classmethod
+    def are_exact_networks(cls, text: str | None) -> str | None:
+        """With a bit too many set, one does not know which network is meant."""
+        for part in (text or "").split():
+            try:
+                ip_network(part)
+            except ValueError:
+                raise ValueError(
+                    "must be networks such as 203.0.113.0/24 or 2001:db8::/32, separated by spaces, with no "
+                    "bit set behind the length"
+                ) from None
         return text
 
     @field_validator("supabase_url", "supabase_api_url")
@@ -361,16 +471,33 @@ class Settings(BaseSettings):
 
     def supabase_instance_size(self, plan: str) -> str | None:
         """The size of a new project of that plan; None is the smallest."""
-        for part in (self.supabase_instance_sizes or "").split():
-            name, _, size = part.partition("=")
-            if name == plan:
-                return size
-        return None
+        return _by_plan(self.supabase_instance_sizes).get(plan)
+
+    def supabase_region_for(self, plan: str) -> str | None:
+        """The region of a new project of that plan, or the group of regions; None where none is set."""
+        return _by_plan(self.supabase_regions).get(plan, self.supabase_region)
+
+    def supabase_largest_file(self, plan: str) -> int:
+        """How many bytes a file of a client of that plan may have, whatever the plan's storage is."""
+        given = _SIZE.fullmatch(_by_plan(self.supabase_largest_files).get(plan, ""))
+        if given is None:
+            return _LARGEST_FILE_BYTES
+        return int(given["number"]) * _UNITS.get(given["unit"], 1)
+
+    @property
+    def supabase_mail_server(self) -> MailServer | None:
+        """What the URL of the mail server says."""
+        url = self.supabase_smtp_url
+        return None if url is None else read_mail_server(url.get_secret_value())
 
     @property
     def keys(self) -> Path:
         """Where the sealing keys lie."""
         return self.home / "keys"
+
+
+def _by_plan(text: str | None) -> dict[str, str]:
+    return dict(part.split("=", 1) for part in (text or "").split())
 
 
 def environment_variable(field: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from ghostcrm_provisioning.errors import InvalidSetting
+from ghostcrm_provisioning.mail_server import MailServer
 from ghostcrm_provisioning.settings import Settings, environment_variable, read_settings
 
 HONOURED: dict[str, tuple[str, object]] = {
@@ -54,7 +55,18 @@ HONOURED: dict[str, tuple[str, object]] = {
     "supabase_organization_slug": ("acme", "acme"),
     "supabase_api_url": ("http://127.0.0.1:8789/", "http://127.0.0.1:8789"),
     "supabase_region": ("emea", "emea"),
+    "supabase_regions": ("enterprise=eu-central-1 x=emea", "enterprise=eu-central-1 x=emea"),
     "supabase_instance_sizes": ("enterprise=large", "enterprise=large"),
+    "supabase_largest_files": ("enterprise=5GB", "enterprise=5GB"),
+    "supabase_site_url": ("https://crm.example.com", "https://crm.example.com"),
+    "supabase_redirect_urls": ("https://*.example.com/** crm://x", "https://*.example.com/** crm://x"),
+    "supabase_allow_signups": ("true", True),
+    "supabase_password_min_length": ("12", 12),
+    "supabase_smtp_url": (
+        "smtp://u:p%40ss@smtp.example.com?from=crm@example.com",
+        "smtp://u:p%40ss@smtp.example.com?from=crm@example.com",
+    ),
+    "supabase_allowed_networks": ("203.0.113.0/24 ::1", "203.0.113.0/24 ::1"),
     "supabase_request_seconds": ("5", 5.0),
     "debug_provisioning": ("true", True),
 }
@@ -100,7 +112,15 @@ DEFAULTS: dict[str, object] = {
     "supabase_organization_slug": None,
     "supabase_api_url": "https://api.supabase.com",
     "supabase_region": None,
+    "supabase_regions": None,
     "supabase_instance_sizes": None,
+    "supabase_largest_files": None,
+    "supabase_site_url": None,
+    "supabase_redirect_urls": None,
+    "supabase_allow_signups": False,
+    "supabase_password_min_length": 8,
+    "supabase_smtp_url": None,
+    "supabase_allowed_networks": None,
     "supabase_request_seconds": 30.0,
     "debug_provisioning": False,
 }
@@ -181,6 +201,32 @@ def test_each_setting_has_its_variable_and_its_sentence() -> None:
         ("SUPABASE_API_URL", "https://u:hunter2@api.example.com"),
         ("GHOSTCRM_SUPABASE_REGION", "HUNTER2"),
         ("GHOSTCRM_SUPABASE_INSTANCE_SIZES", "hunter2"),
+        ("GHOSTCRM_SUPABASE_INSTANCE_SIZES", "hunter2=large hunter2=small"),
+        ("GHOSTCRM_SUPABASE_REGIONS", "enterprise=HUNTER2"),
+        ("GHOSTCRM_SUPABASE_LARGEST_FILES", "hunter2=much"),
+        ("GHOSTCRM_SUPABASE_LARGEST_FILES", "hunter2=0MB"),
+        ("GHOSTCRM_SUPABASE_SITE_URL", "hunter2.example.com"),
+        ("GHOSTCRM_SUPABASE_SITE_URL", "https://hunter2.example.com,https://b.example.com"),
+        ("GHOSTCRM_SUPABASE_SITE_URL", "https://u:hunter2@crm.example.com"),
+        ("GHOSTCRM_SUPABASE_REDIRECT_URLS", "https://a.example.com hunter2"),
+        ("GHOSTCRM_SUPABASE_REDIRECT_URLS", "https://a.example.com,https://hunter2.example.com"),
+        ("GHOSTCRM_SUPABASE_ALLOW_SIGNUPS", "hunter2"),
+        ("GHOSTCRM_SUPABASE_PASSWORD_MIN_LENGTH", "-77"),
+        ("GHOSTCRM_SUPABASE_ALLOWED_NETWORKS", "hunter2"),
+        ("GHOSTCRM_SUPABASE_ALLOWED_NETWORKS", "203.0.113.77/24"),
+        ("GHOSTCRM_SUPABASE_ALLOWED_NETWORKS", "203.0.113.0/24,198.51.100.0/24"),
+        ("GHOSTCRM_SUPABASE_SMTP_URL", "hunter2"),
+        ("GHOSTCRM_SUPABASE_SMTP_URL", "https://u:hunter2@smtp.example.com?from=a@example.com"),
+        ("GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u@smtp.example.com?from=hunter2@example.com"),
+        ("GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u:hunter2@smtp.example.com"),
+        ("GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u:hunter2@smtp.example.com?from=nobody"),
+        ("GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u:hunter2@smtp.example.com:465?from=a@example.com"),
+        ("GHOSTCRM_SUPABASE_SMTP_URL", "smtps://u:hunter2@smtp.example.com:587?from=a@example.com"),
+        ("GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u:a?hunter2=b@smtp.example.com?from=a@example.com"),
+        ("GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u:a/hunter2@smtp.example.com?from=a@example.com"),
+        ("GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u:hunter2@smtp.example.com:77777?from=a@example.com"),
+        ("GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u:%00hunter2@smtp.example.com?from=a@example.com"),
+        ("GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u:p@h.example.com?from=a@example.com&hunter2=1"),
         ("GHOSTCRM_SUPABASE_REQUEST_SECONDS", "-77"),
         ("GHOSTCRM_MAX_ATTEMPTS", "2177"),
         ("GHOSTCRM_RETRY_FIRST_WAIT_SECONDS", "-77"),
@@ -274,7 +320,13 @@ def test_secrets_are_masked_wherever_settings_are_shown(monkeypatch: pytest.Monk
     monkeypatch.setenv("GHOSTCRM_DATABASE_URL", "postgresql://u:hunter2@h/d")
     monkeypatch.setenv("GHOSTCRM_NOTIFY_URLS", "json://u:hunter2@h")
     monkeypatch.setenv("GHOSTCRM_SEALING_KEYS", "hunter2:a2V5")
+    monkeypatch.setenv(
+        "GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u:hunter2@smtp.example.com?from=a@example.com"
+    )
     settings = read_settings()
+    assert settings.supabase_mail_server is not None
+    assert settings.supabase_mail_server.password == "hunter2"
+    assert "hunter2" not in repr(settings.supabase_mail_server)
     shown = [repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()]
     assert not any("hunter2" in text for text in shown)
 
@@ -292,3 +344,30 @@ def test_variables_that_are_not_ours_are_left_alone(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("GHOSTCRM_UNHEARD_OF", "x")
     monkeypatch.setenv("HOME_SWEET_HOME", "x")
     read_settings()
+
+
+def test_a_mail_server_is_read_from_its_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "GHOSTCRM_SUPABASE_SMTP_URL",
+        "smtps://apikey%40x:p%3A%2Fw%20d@smtp.example.com?from=crm@example.com&name=Ghost%20CRM",
+    )
+    assert read_settings().supabase_mail_server == MailServer(
+        "smtp.example.com", 465, "apikey@x", "p:/w d", "crm@example.com", "Ghost CRM"
+    )
+    monkeypatch.delenv("GHOSTCRM_SUPABASE_SMTP_URL")
+    assert read_settings().supabase_mail_server is None
+
+
+def test_what_is_set_by_plan_holds_for_that_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GHOSTCRM_SUPABASE_REGION", "emea")
+    monkeypatch.setenv("GHOSTCRM_SUPABASE_REGIONS", "enterprise=eu-central-1 starter=apac")
+    monkeypatch.setenv("GHOSTCRM_SUPABASE_LARGEST_FILES", "enterprise=5GB professional=1000 x=2KB")
+    settings = read_settings()
+    regions = [settings.supabase_region_for(plan) for plan in ("enterprise", "starter", "other")]
+    assert regions == ["eu-central-1", "apac", "emea"]
+    sizes = [
+        settings.supabase_largest_file(plan) for plan in ("enterprise", "professional", "x", "other")
+    ]
+    assert sizes == [5 * 1024**3, 1000, 2048, 50 * 1024**2]
+    monkeypatch.delenv("GHOSTCRM_SUPABASE_REGION")
+    assert read_settings().supabase_region_for("other") is None
