@@ -32,7 +32,9 @@ def read_mail_server(url: str) -> MailServer:
         parts = urlsplit(url.strip())
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("is not a URL; what is special in its password must be percent-encoded") from None
+        raise ValueError(
+            "is not a URL; what is special in its password must be percent-encoded"
+        ) from None
     if parts.scheme not in _PORTS:
         raise ValueError("must start with smtp:// or smtps://")
     if not host or re.search(r"[^\w.:-]", host) or parts.path.strip("/") or parts.fragment:
@@ -51,7 +53,9 @@ def read_mail_server(url: str) -> MailServer:
     more = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := more.keys() - {"from", "name"}:
         # Its name may be a part of a password that was not encoded.
-        raise ValueError(f"knows from and name after the question mark, and nothing else ({len(unknown)} more)")
+        raise ValueError(
+            f"knows from and name after the question mark, and nothing else ({len(unknown)} more)"
+        )
     sender = more.get("from", "")
     if not _ADDRESS.fullmatch(sender):
         raise ValueError("must name the sender: ?from=crm@example.com")

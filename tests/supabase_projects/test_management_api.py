@@ -70,6 +70,12 @@ async def test_every_call_is_one_of_the_official_description_and_works(
         "health": lambda: api.health(ref, ("db", "auth")),
         "api_keys": lambda: api.api_keys(ref, reveal=True),
         "create_api_key": lambda: api.create_api_key(ref, kind="secret", name="one_more"),
+        "delete_api_key": lambda: api.delete_api_key(ref, str(uuid4())),
+        "legacy_keys_enabled": lambda: api.legacy_keys_enabled(ref),
+        "enable_legacy_keys": lambda: api.enable_legacy_keys(ref, enabled=False),
+        "set_database_password": lambda: api.set_database_password(ref, "another password"),
+        "largest_file": lambda: api.largest_file(ref),
+        "set_largest_file": lambda: api.set_largest_file(ref, 1000),
         "run_sql": lambda: api.run_sql(ref, "select $1::int as one", parameters=[1]),
         "poolers": lambda: api.poolers(ref),
         "postgrest": lambda: api.postgrest(ref),
@@ -105,6 +111,8 @@ async def test_every_call_is_one_of_the_official_description_and_works(
     }
     assert seen["poolers"][0].port > 0
     assert seen["postgrest"].jwt_secret not in repr(seen["postgrest"])
+    assert seen["legacy_keys_enabled"] is True
+    assert seen["largest_file"] == 50 * 1024**2
     assert seen["restrict_networks"].allowed == ("10.0.0.0/8",)
     assert await api.project(ref) is None
     endpoints = set(worker.watched.sent)

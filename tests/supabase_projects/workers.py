@@ -82,6 +82,8 @@ def template_of(path: str) -> str:
     parts = path.split("/")
     if len(parts) > 3 and parts[3] != "available-regions":
         parts[3] = "*"
+    if len(parts) > 5 and parts[4] == "api-keys" and parts[5] != "legacy":
+        parts[5] = "*"
     return "/".join(parts)
 
 

@@ -59,7 +59,10 @@ HONOURED: dict[str, tuple[str, object]] = {
     "supabase_instance_sizes": ("enterprise=large", "enterprise=large"),
     "supabase_largest_files": ("enterprise=5GB", "enterprise=5GB"),
     "supabase_site_url": ("https://crm.example.com", "https://crm.example.com"),
-    "supabase_redirect_urls": ("https://*.example.com/** crm://x", "https://*.example.com/** crm://x"),
+    "supabase_redirect_urls": (
+        "https://*.example.com/** crm://x",
+        "https://*.example.com/** crm://x",
+    ),
     "supabase_allow_signups": ("true", True),
     "supabase_password_min_length": ("12", 12),
     "supabase_smtp_url": (
@@ -224,7 +227,10 @@ def test_each_setting_has_its_variable_and_its_sentence() -> None:
         ("GHOSTCRM_SUPABASE_SMTP_URL", "smtps://u:hunter2@smtp.example.com:587?from=a@example.com"),
         ("GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u:a?hunter2=b@smtp.example.com?from=a@example.com"),
         ("GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u:a/hunter2@smtp.example.com?from=a@example.com"),
-        ("GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u:hunter2@smtp.example.com:77777?from=a@example.com"),
+        (
+            "GHOSTCRM_SUPABASE_SMTP_URL",
+            "smtp://u:hunter2@smtp.example.com:77777?from=a@example.com",
+        ),
         ("GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u:%00hunter2@smtp.example.com?from=a@example.com"),
         ("GHOSTCRM_SUPABASE_SMTP_URL", "smtp://u:p@h.example.com?from=a@example.com&hunter2=1"),
         ("GHOSTCRM_SUPABASE_REQUEST_SECONDS", "-77"),
@@ -366,7 +372,8 @@ def test_what_is_set_by_plan_holds_for_that_plan(monkeypatch: pytest.MonkeyPatch
     regions = [settings.supabase_region_for(plan) for plan in ("enterprise", "starter", "other")]
     assert regions == ["eu-central-1", "apac", "emea"]
     sizes = [
-        settings.supabase_largest_file(plan) for plan in ("enterprise", "professional", "x", "other")
+        settings.supabase_largest_file(plan)
+        for plan in ("enterprise", "professional", "x", "other")
     ]
     assert sizes == [5 * 1024**3, 1000, 2048, 50 * 1024**2]
     monkeypatch.delenv("GHOSTCRM_SUPABASE_REGION")

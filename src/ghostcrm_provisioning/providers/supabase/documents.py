@@ -161,6 +161,14 @@ def restrictions_of(document: Any) -> NetworkRestrictions:
     )
 
 
+def largest_file_of(document: Any) -> int:
+    """In bytes."""
+    size = _object(document).get("fileSizeLimit")
+    if not isinstance(size, int) or isinstance(size, bool):
+        raise _incomprehensible("fileSizeLimit")
+    return size
+
+
 def organization_of(document: Any) -> Organization:
     found = _object(document)
     return Organization(

@@ -20,6 +20,7 @@ from ghostcrm_provisioning.providers.supabase.documents import (
     ServiceHealth,
     api_key_of,
     health_of,
+    largest_file_of,
     list_of,
     organization_of,
     pooler_of,
@@ -168,6 +169,37 @@ class ManagementApi:
         query = [("reveal", "true")]
         return api_key_of(await self._of_project("POST", ref, "/api-keys", query=query, body=body))
 
+    async def delete_api_key(self, ref: str, key_id: str) -> None:
+        """Nobody gets in with it any more. Done when there is no such key, too."""
+        rest = "/api-keys"
+        request = Request(
+            "DELETE", f"/v1/projects/{{}}{rest}/{{}}", f"/v1/projects/{ref}{rest}/{key_id}",
+            counted_for=ref,
+        )  # fmt: skip
+        try:
+            await self._exchange.ask(request)
+        except ResourceMissing:
+            return
+
+    async def legacy_keys_enabled(self, ref: str) -> bool:
+        """Whether the older keys open the project. Supabase will take this question away together with
+        them: what is not known there any more is not enabled."""
+        try:
+            answer = await self._exchange.ask(_request("GET", ref, "/api-keys/legacy"))
+        except ResourceMissing:
+            return False
+        return isinstance(answer, dict) and answer.get("enabled") is True
+
+    async def enable_legacy_keys(self, ref: str, *, enabled: bool) -> None:
+        query = [("enabled", "true" if enabled else "false")]
+        await self._of_project("PUT", ref, "/api-keys/legacy", query=query)
+
+    async def set_database_password(self, ref: str, password: str) -> None:
+        """From now on this one opens the database as the project's owner, and the one before does not."""
+        await self._of_project(
+            "PATCH", ref, "/database/password", body={"password": password}, secrets=(password,)
+        )
+
     async def run_sql(
         self,
         ref: str,
@@ -212,6 +244,13 @@ class ManagementApi:
         self, ref: str, settings: Mapping[str, Any], *, secrets: tuple[str, ...] = ()
     ) -> None:
         await self._of_project("PATCH", ref, "/config/auth", body=settings, secrets=secrets)
+
+    async def largest_file(self, ref: str) -> int:
+        """How many bytes a file may have in the project, whatever a bucket says."""
+        return largest_file_of(await self._of_project("GET", ref, "/config/storage"))
+
+    async def set_largest_file(self, ref: str, size: int) -> None:
+        await self._of_project("PATCH", ref, "/config/storage", body={"fileSizeLimit": size})
 
     async def network_restrictions(self, ref: str) -> NetworkRestrictions:
         return restrictions_of(await self._of_project("GET", ref, "/network-restrictions"))

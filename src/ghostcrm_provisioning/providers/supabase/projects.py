@@ -24,6 +24,7 @@ from ghostcrm_provisioning.errors import (
     ToldToWait,
 )
 from ghostcrm_provisioning.providers.supabase.documents import HEALTHY, ApiKey, Project
+from ghostcrm_provisioning.providers.supabase.key_names import FIRST_NAME, KINDS, newest
 from ghostcrm_provisioning.providers.supabase.management_api import ManagementApi
 from ghostcrm_provisioning.providers.supabase.patience import (
     FAILED,
@@ -38,7 +39,6 @@ from ghostcrm_provisioning.providers.supabase.project_records import ProjectReco
 from ghostcrm_provisioning.provisioning_log import get_logger
 
 _NEEDED_SERVICES = ("auth", "db", "pooler", "rest", "storage")
-_KEY_NAME = "ghostcrm"
 # Words of ours for a status that has not moved yet although a change was asked for.
 _Asked = Literal["PAUSE_ASKED", "RESTORE_ASKED", "DELETE_ASKED"]
 
@@ -191,17 +191,12 @@ class SupabaseProjects:
         async with self._alone(database_id):
             _, project = await self._must_exist(database_id)
             known = await self._api.api_keys(project.ref, reveal=True)
-            for kind in ("publishable", "secret"):
-                if _of_kind(known, kind) is None:
+            for kind in KINDS:
+                if newest(known, kind) is None:
                     # If the reply is lost, the next one to come finds the key.
-                    await self._api.create_api_key(project.ref, kind=kind, name=_KEY_NAME)
+                    await self._api.create_api_key(project.ref, kind=kind, name=FIRST_NAME)
                     known = await self._api.api_keys(project.ref, reveal=True)
-            return ProjectKeys(
-                publishable=_value(project, known, "publishable"),
-                secret=_value(project, known, "secret"),
-                anon=_legacy(known, "anon"),
-                service_role=_legacy(known, "service_role"),
-            )
+            return keys_of(project.ref, known)
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -391,20 +386,29 @@ class SupabaseProjects:
 # --- keys -----------------------------------------------------------------------------------------
 
 
-def _of_kind(known: list[ApiKey], kind: str) -> ApiKey | None:
-    """The key of that kind; the one that Supabase has made, before others."""
-    fitting = [each for each in known if each.kind == kind]
-    return next((each for each in fitting if each.name == "default"), next(iter(fitting), None))
+def keys_of(ref: str, known: list[ApiKey]) -> ProjectKeys:
+    """Those that are used, of all that a project has.
+
+    Raises:
+        PostconditionNotMet: one of the newer kinds is missing.
+        SupabaseAccessDenied: the access token is not shown them.
+    """
+    return ProjectKeys(
+        publishable=_value(ref, known, "publishable"),
+        secret=_value(ref, known, "secret"),
+        anon=_legacy(known, "anon"),
+        service_role=_legacy(known, "service_role"),
+    )
 
 
-def _value(project: Project, known: list[ApiKey], kind: str) -> str:
-    key = _of_kind(known, kind)
+def _value(ref: str, known: list[ApiKey], kind: str) -> str:
+    key = newest(known, kind)
     if key is None:
-        raise PostconditionNotMet(f"The project {project.ref} has no {kind} key.")
+        raise PostconditionNotMet(f"The project {ref} has no {kind} key.")
     # What is masked has signs in it that no key has.
     if key.value is None or not re.fullmatch(r"[A-Za-z0-9._-]+", key.value):
         raise SupabaseAccessDenied(
-            f"The {kind} key of the project {project.ref} is not shown to this access token."
+            f"The {kind} key of the project {ref} is not shown to this access token."
         )
     return key.value
 

@@ -7,6 +7,7 @@ are only kept.
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
 import json
 from datetime import UTC, datetime
@@ -36,7 +37,6 @@ POSTGREST_DEFAULTS: dict[str, Any] = {
 }
 _FILE_SIZE_LIMIT_BYTES = 50 * 1024 * 1024
 _LARGEST_FILE_BYTES = 536_870_912_000
-_MASK = "********"
 _PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
     "integer": int,
@@ -95,7 +95,7 @@ def auth_settings_of(project: Project) -> dict[str, Any]:
 
 @router.get("/config/auth")
 async def get_auth(project: TheProject) -> dict[str, Any]:
-    return _without_secrets(auth_settings_of(project))
+    return _without_secrets(project, auth_settings_of(project))
 
 
 @router.patch("/config/auth")
@@ -117,12 +117,14 @@ async def set_auth(
     kept = {name: value for name, value in wanted.items() if name in known}
     settings = {**project.auth_settings, **kept}
     await platform.set_auth_settings(project, settings)
-    return _without_secrets({name: default for name, (_, default) in known.items()} | settings)
+    defaults = {name: default for name, (_, default) in known.items()}
+    return _without_secrets(project, defaults | settings)
 
 
-def _without_secrets(settings: dict[str, Any]) -> dict[str, Any]:
+def _without_secrets(project: Project, settings: dict[str, Any]) -> dict[str, Any]:
+    """In a secret's place stands its keyed hash, by which the CLI sees whether it has changed."""
     return {
-        name: _MASK
+        name: hmac.digest(project.ref.encode(), value.encode(), "sha256").hex()
         if value
         and isinstance(value, str)
         and name.endswith(
