@@ -15,6 +15,7 @@ from httpx import Client as SyncClient
 from supabase_auth import SyncGoTrueAdminAPI, SyncGoTrueClient
 from supabase_auth.errors import AuthApiError
 
+from tests.conftest import Server
 from tests.running_platform import RunningPlatform
 from tests.supabase_platform.conftest import with_key
 
@@ -273,6 +274,48 @@ def test_what_the_owner_wrote_runs_with_the_rights_of_who_asks(
     assert user.status_code == 403
 
 
+def test_only_a_secret_key_opens_the_description_of_the_api(
+    project: dict[str, Any], caller: httpx.Client, admin: httpx.Client, stranger: httpx.Client
+) -> None:
+    statements = """
+        create table public.described (id int);
+        create function public.describes() returns int language sql as 'select 1';
+        create function public.fires() returns trigger language plpgsql as 'begin return new; end';
+        grant select on public.described to service_role;
+    """
+    path = f"/v1/projects/{project['ref']}/database/query"
+    assert caller.post(path, json={"query": statements}).status_code == 201
+    with with_key(project, "secret") as secret:
+        for client in (admin, secret):
+            paths = client.get("/rest/v1/").json()["paths"].keys()
+            assert {"/", "/described", "/rpc/describes"} <= paths
+            assert "/rpc/fires" not in paths
+    user = create_user(admin, password="secure-password").json()
+    session = stranger.post(
+        "/auth/v1/token?grant_type=password",
+        json={"email": user["email"], "password": "secure-password"},
+    ).json()
+    token = {"Authorization": f"Bearer {session['access_token']}"}
+    for headers in ({}, token):
+        refused = stranger.get("/rest/v1/", headers=headers)
+        assert (refused.status_code, refused.json()["message"]) == (401, "Invalid API key")
+    with with_key(project, "publishable") as public:
+        assert public.get("/rest/v1/").json()["message"] == "Secret API key required"
+    # Whoever comes with a secret key and the token of somebody sees what is described to that one.
+    with with_key(project, "secret") as secret:
+        paths = secret.get("/rest/v1/", headers=token).json()["paths"].keys()
+    assert "/described" not in paths
+    assert "/rpc/describes" in paths
+    assert httpx.get(f"{project['url']}/rest/v1/").status_code == 401
+
+
+def test_everybody_with_a_key_may_know_how_one_signs_in(
+    project: dict[str, Any], stranger: httpx.Client
+) -> None:
+    assert stranger.get("/auth/v1/settings").json()["external"]["email"] is True
+    assert httpx.get(f"{project['url']}/auth/v1/settings").status_code == 401
+
+
 def test_filters_are_values_and_names_are_names(notes: str, admin: httpx.Client) -> None:
     base = f"/rest/v1/{notes}"
     assert admin.get(base, params={"words": "eq.mine' or '1'='1"}).json() == []
@@ -345,3 +388,35 @@ def test_buckets_are_rows_of_the_project(
     assert too_large.json()["statusCode"] == "413"
     assert admin.delete("/storage/v1/bucket/files").is_success
     assert admin.get("/storage/v1/bucket/files").json()["statusCode"] == "404"
+
+
+def test_files_are_listed_as_far_as_somebody_sees_them(
+    admin: httpx.Client,
+    stranger: httpx.Client,
+    caller: httpx.Client,
+    project: dict[str, Any],
+    server: Server,
+) -> None:
+    assert admin.post("/storage/v1/bucket", json={"name": "papers"}).is_success
+    rows = "('papers', 'top.txt'), ('papers', 'in/deep/one.txt'), ('papers', 'in/two.txt')"
+    path = f"/v1/projects/{project['ref']}/database/query"
+    statement = f"insert into storage.objects (bucket_id, name) values {rows}"
+    assert caller.post(path, json={"query": statement}).status_code == 201
+    listing = "/storage/v1/object/list/papers"
+
+    def names(client: httpx.Client, prefix: str = "", **more: int) -> list[str]:
+        answer = client.post(listing, json={"prefix": prefix, **more})
+        assert answer.status_code == 200, answer.text
+        return [each["name"] for each in answer.json()]
+
+    assert names(admin) == ["in", "top.txt"]
+    assert names(admin, limit=1, offset=1) == ["top.txt"]
+    assert names(admin, "in") == names(admin, "in/") == ["deep", "two.txt"]
+    assert names(stranger) == []
+    assert admin.post("/storage/v1/object/list/none", json={"prefix": ""}).json() == []
+    # Supabase lets `postgres` make such a policy; PostgreSQL alone has nothing like it.
+    with server.superuser(f"supabase_{project['ref']}") as superuser:
+        superuser.execute("create policy open on storage.objects for select to anon using (true)")
+    assert names(stranger) == ["in", "top.txt"]
+    assert httpx.post(f"{project['url']}{listing}", json={"prefix": ""}).status_code == 401
+    assert admin.post(listing, json={"prefix": "\0"}).status_code == 400

@@ -10,6 +10,7 @@ import psycopg
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.providers.provider import Connection
 from ghostcrm_provisioning.supabase_platform.acting import acting_as
+from ghostcrm_provisioning.supabase_platform.keys import Caller
 from ghostcrm_provisioning.supabase_platform.refusal import Refusal
 
 BUCKETS = NamedSql(__package__, "buckets.sql")
@@ -22,9 +23,16 @@ class Buckets:
         self._connection = connection
 
     async def all(self, role: str, bucket_id: str | None = None) -> list[dict[str, Any]]:
-        async with acting_as(self._connection, role):
-            found = await self._connection.execute(BUCKETS["list_buckets"], {"id": bucket_id})
-            return [dict(row) for row in await found.fetchall()]
+        return await self._read(Caller(role, {}), BUCKETS["list_buckets"], {"id": bucket_id})
+
+    async def files(
+        self, caller: Caller, bucket_id: str, *, prefix: str, limit: int, offset: int
+    ) -> list[dict[str, Any]]:
+        """What is directly in a folder, as far as the caller sees it: files, and folders without an id.
+        Empty of a bucket that is not there, as Storage answers."""
+        folder = f"{prefix.strip('/')}/".lstrip("/")
+        parameters = {"bucket": bucket_id, "folder": folder, "limit": limit, "offset": offset}
+        return await self._read(caller, BUCKETS["list_files"], parameters)
 
     async def create(self, role: str, bucket: Mapping[str, Any]) -> None:
         """Raises Refusal: there is one of that id (409), or it may not be made (403)."""
@@ -47,6 +55,17 @@ class Buckets:
             ) from None
         if not gone:
             raise bucket_not_found()
+
+    async def _read(
+        self, caller: Caller, statement: Any, parameters: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        try:
+            async with acting_as(self._connection, caller.role, caller.claims):
+                found = await self._connection.execute(statement, dict(parameters))
+                return [dict(row) for row in await found.fetchall()]
+        except psycopg.errors.InsufficientPrivilege as refused:
+            message = refused.diag.message_primary or "permission denied"
+            raise _storage_refusal(403, "Unauthorized", message) from None
 
     async def _write(self, role: str, statement: Any, parameters: Mapping[str, Any]) -> bool:
         try:

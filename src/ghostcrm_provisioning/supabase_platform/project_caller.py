@@ -31,6 +31,11 @@ async def reachable_project_of(ref: Ref, platform: ThePlatform) -> Project:
 ReachableProject = Annotated[Project, Depends(reachable_project_of)]
 
 
+def key_in(request: Request) -> str:
+    """The key of the project that comes with a request; empty when there is none."""
+    return request.headers.get("apikey") or request.query_params.get("apikey") or ""
+
+
 async def caller_of(request: Request, platform: ThePlatform, project: ReachableProject) -> Caller:
     """Whom the key and the token name; the token counts where both are there.
 
@@ -38,7 +43,7 @@ async def caller_of(request: Request, platform: ThePlatform, project: ReachableP
         Refusal: 401, there is no key, or one of them is not valid.
     """
     token = bearer(request)
-    key = request.headers.get("apikey") or request.query_params.get("apikey") or ""
+    key = key_in(request)
     if not key:
         message = "No API key found in request"
         hint = "No `apikey` request header or url param was found."

@@ -59,6 +59,32 @@ async def read_rows(connection: Connection, caller: Caller, question: Question) 
     return "[]" if row is None else str(row["rows"])
 
 
+async def describe_schema(connection: Connection, caller: Caller, schema: str) -> dict[str, Any]:
+    """The root of PostgREST, for the caller: which tables, views and functions there are for them. The
+    names only; PostgREST describes columns and parameters, too."""
+    async with acting_as(connection, caller.role, caller.claims):
+        names = {
+            kind: [
+                str(row["name"])
+                for row in await (
+                    await connection.execute(READING[kind], {"schema": schema})
+                ).fetchall()
+            ]
+            for kind in ("described_relations", "described_functions")
+        }
+    answers = {"responses": {"200": {"description": "OK"}}}
+    paths: dict[str, Any] = {"/": {"get": answers}}
+    paths |= {f"/{name}": {"get": answers} for name in names["described_relations"]}
+    paths |= {f"/rpc/{name}": {"post": answers} for name in names["described_functions"]}
+    return {
+        "swagger": "2.0",
+        "info": {"title": "PostgREST API", "version": "local platform"},
+        "basePath": "/",
+        "paths": paths,
+        "definitions": {name: {"type": "object"} for name in names["described_relations"]},
+    }
+
+
 def _statement(question: Question) -> tuple[sql.Composed, list[Any]]:
     given = dict(question.parameters)
     conditions: list[sql.Composable] = []

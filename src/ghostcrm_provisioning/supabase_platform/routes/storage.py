@@ -1,4 +1,4 @@
-"""A project's Storage API, as far as buckets go."""
+"""A project's Storage API, as far as its rows go: buckets, and which files are in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ghostcrm_provisioning.supabase_platform.project_caller import ReachableProj
 from ghostcrm_provisioning.supabase_platform.refusal import Refusal
 from ghostcrm_provisioning.supabase_platform.routes.configuration import file_size_limit
 
-router = APIRouter(prefix="/project/{ref}/storage/v1/bucket")
+router = APIRouter(prefix="/project/{ref}/storage/v1")
 
 
 class BucketToCreate(BaseModel):
@@ -31,7 +31,13 @@ class BucketToChange(BaseModel):
     allowed_mime_types: list[str] | None = None
 
 
-@router.get("")
+class FilesToList(BaseModel):
+    prefix: str
+    limit: int = Field(default=100, ge=1, le=1000)
+    offset: int = Field(default=0, ge=0)
+
+
+@router.get("/bucket")
 async def list_buckets(
     platform: ThePlatform, project: ReachableProject, caller: TheCaller
 ) -> list[dict[str, Any]]:
@@ -39,7 +45,7 @@ async def list_buckets(
         return await Buckets(connection).all(caller.role)
 
 
-@router.get("/{bucket_id}")
+@router.get("/bucket/{bucket_id}")
 async def get_bucket(
     platform: ThePlatform, project: ReachableProject, caller: TheCaller, bucket_id: str
 ) -> dict[str, Any]:
@@ -50,7 +56,7 @@ async def get_bucket(
     return found[0]
 
 
-@router.post("")
+@router.post("/bucket")
 async def create_bucket(
     platform: ThePlatform, project: ReachableProject, caller: TheCaller, new: BucketToCreate
 ) -> dict[str, str]:
@@ -67,7 +73,7 @@ async def create_bucket(
     return {"name": new.name}
 
 
-@router.put("/{bucket_id}")
+@router.put("/bucket/{bucket_id}")
 async def change_bucket(
     platform: ThePlatform,
     project: ReachableProject,
@@ -89,13 +95,27 @@ async def change_bucket(
     return {"message": "Successfully updated"}
 
 
-@router.delete("/{bucket_id}")
+@router.delete("/bucket/{bucket_id}")
 async def delete_bucket(
     platform: ThePlatform, project: ReachableProject, caller: TheCaller, bucket_id: str
 ) -> dict[str, str]:
     async with platform.databases.as_services(project) as connection:
         await Buckets(connection).delete(caller.role, bucket_id)
     return {"message": "Successfully deleted"}
+
+
+@router.post("/object/list/{bucket_id}")
+async def list_files(
+    platform: ThePlatform,
+    project: ReachableProject,
+    caller: TheCaller,
+    bucket_id: str,
+    wanted: FilesToList,
+) -> list[dict[str, Any]]:
+    async with platform.databases.as_services(project) as connection:
+        return await Buckets(connection).files(
+            caller, bucket_id, prefix=wanted.prefix, limit=wanted.limit, offset=wanted.offset
+        )
 
 
 def _bytes(limit: int | str | None, project: Project) -> int | None:
