@@ -57,6 +57,11 @@ def rotation(worker: Worker, opens_api: Callable[[str], bool]) -> KeyRotation:
     return KeyRotation(worker.api, try_keys)
 
 
+def _make_key(caller: httpx.Client, ref: str, name: str) -> None:
+    body = {"type": "secret", "name": name}
+    caller.post(f"/v1/projects/{ref}/api-keys", json=body).raise_for_status()
+
+
 def _names(caller: httpx.Client, ref: str) -> list[str]:
     keys = caller.get(f"/v1/projects/{ref}/api-keys").json()
     return sorted(key["name"] for key in keys if key["type"] != "legacy")
@@ -76,7 +81,7 @@ async def test_the_old_keys_work_until_they_are_retired(
     assert {old.publishable, old.secret}.isdisjoint({new.publishable, new.secret})
     assert all(map(opens_api, (old.publishable, old.secret, new.publishable, new.secret)))
     assert await worker.until_done("keys", database_id) == new
-    caller.post(f"/v1/projects/{ref}/api-keys", json={"type": "secret", "name": "nightly_job"})
+    _make_key(caller, ref, "nightly_job")
     retired = await rotation.retire_keys(ref, 1)
     assert (retired.gone, retired.left) == (("default", "default"), ("nightly_job",))
     assert not any(map(opens_api, (old.publishable, old.secret)))

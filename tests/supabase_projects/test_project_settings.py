@@ -49,6 +49,16 @@ def set_otherwise(caller: httpx.Client, ref: str) -> Callable[..., dict[str, Any
     return set_
 
 
+def _seen(caller: httpx.Client, ref: str, path: str) -> dict[str, Any]:
+    answer: dict[str, Any] = caller.get(f"/v1/projects/{ref}/{path}").json()
+    return answer
+
+
+def _open_networks(caller: httpx.Client, ref: str) -> None:
+    body = {"dbAllowedCidrs": ["0.0.0.0/0"]}
+    caller.post(f"/v1/projects/{ref}/network-restrictions/apply", json=body).raise_for_status()
+
+
 def _changes(worker: Worker) -> list[str]:
     return [path for method, path in worker.watched.sent if method != "GET"]
 
@@ -64,7 +74,7 @@ async def test_a_new_project_is_set_and_then_left_alone(
     assert after.holds, after.seen
     assert "203.0.113.0/24" in after.seen
     assert "not in force yet" in after.seen  # the platform keeps nobody out, and says so
-    auth = caller.get(f"/v1/projects/{ref}/config/auth").json()
+    auth = _seen(caller, ref, "config/auth")
     assert {name: auth[name] for name in ("disable_signup", "site_url", "uri_allow_list")} == {
         "disable_signup": True,
         "site_url": "https://crm.example.com",
@@ -74,8 +84,7 @@ async def test_a_new_project_is_set_and_then_left_alone(
         "smtp.example.com", "587", "apikey", "crm@example.com",
     ]  # fmt: skip
     assert (auth["password_min_length"], auth["external_anonymous_users_enabled"]) == (10, False)
-    networks = caller.get(f"/v1/projects/{ref}/network-restrictions").json()["config"]
-    assert networks == {
+    assert _seen(caller, ref, "network-restrictions")["config"] == {
         "dbAllowedCidrs": ["203.0.113.0/24"],
         "dbAllowedCidrsV6": ["2001:db8::/32"],
     }
@@ -90,16 +99,14 @@ async def test_what_was_set_otherwise_is_set_back(
     settings = ProjectSettings(worker.api, WANTED)
     await settings.apply(ref)
     set_otherwise("config/auth", disable_signup=False, smtp_pass="another", jwt_exp=600)
-    caller.post(
-        f"/v1/projects/{ref}/network-restrictions/apply", json={"dbAllowedCidrs": ["0.0.0.0/0"]}
-    )
+    _open_networks(caller, ref)
     seen = await settings.observe(ref)
     assert not seen.holds
     for part in ("disable_signup", "smtp_pass is the one that is set", "0.0.0.0/0"):
         assert part in seen.seen
     assert MAIL.password not in seen.seen
     assert (await settings.apply(ref)).holds
-    assert caller.get(f"/v1/projects/{ref}/config/auth").json()["jwt_exp"] == 600  # is not ours
+    assert _seen(caller, ref, "config/auth")["jwt_exp"] == 600  # is not ours
 
 
 async def test_without_wishes_only_signing_up_is_closed(

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 from ghostcrm_provisioning.errors import (
     PostconditionNotMet,
-    Superseded,
     SupabaseRejected,
     SupabaseUnavailable,
+    Superseded,
     ToldToWait,
     WrongPassword,
 )
