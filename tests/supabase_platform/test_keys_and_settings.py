@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from typing import Any
 
 import httpx
@@ -80,6 +81,11 @@ def test_auth_settings_are_kept_and_a_password_is_not_shown(
     assert kept == answer.json()
     assert (kept["site_url"], kept["disable_signup"]) == ("https://crm.example.com", True)
     assert "the mail server's" not in caller.get(path).text
+    keyed = hmac.digest(project["ref"].encode(), b"the mail server's", "sha256").hex()
+    assert kept["smtp_pass"] == keyed  # by which the Supabase CLI sees whether it has changed
+    with with_key(project, "publishable") as anybody:
+        assert anybody.get("/auth/v1/settings").json()["disable_signup"] is True
+    assert httpx.get(f"{project['url']}/auth/v1/settings").status_code == 401
     assert "not_a_setting" not in kept
     wrong = caller.patch(path, json={"disable_signup": "yes"})
     assert (wrong.status_code, wrong.json()) == (

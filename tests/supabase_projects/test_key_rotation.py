@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import httpx
-import psycopg
 import pytest
 
 from ghostcrm_provisioning.errors import (
     PostconditionNotMet,
     ProjectGone,
+    SupabaseRejected,
     Superseded,
-    SupabaseAccessDenied,
     ToldToWait,
     WrongPassword,
 )
 from ghostcrm_provisioning.providers.supabase.documents import ApiKey
 from ghostcrm_provisioning.providers.supabase.key_names import newest
-from ghostcrm_provisioning.providers.supabase.key_rotation import KeyRotation
+from ghostcrm_provisioning.providers.supabase.key_rotation import KeyRotation, trying_at
+from ghostcrm_provisioning.providers.supabase.project_api import project_url
 from ghostcrm_provisioning.providers.supabase.projects import ProjectKeys
 from tests.supabase_projects.conftest import Asking
 from tests.supabase_projects.workers import PASSWORD, Place, Worker
@@ -48,13 +49,8 @@ def opens_api(place: Place, ref: str) -> Callable[[str], bool]:
 
 
 @pytest.fixture
-def rotation(worker: Worker, opens_api: Callable[[str], bool]) -> KeyRotation:
-    async def try_keys(keys: ProjectKeys) -> None:
-        for key in (keys.publishable, keys.secret):
-            if not opens_api(key):
-                raise SupabaseAccessDenied("A key is not taken.")
-
-    return KeyRotation(worker.api, try_keys)
+def rotation(worker: Worker, place: Place, ref: str) -> KeyRotation:
+    return KeyRotation(worker.api, trying_at(project_url(place.api_url, ref)))
 
 
 def _make_key(caller: httpx.Client, ref: str, name: str) -> None:
@@ -113,12 +109,21 @@ async def test_who_comes_back_from_an_older_rotation_does_nothing(
     assert "ghostcrm_secret_2" not in _names(caller, ref)
 
 
-async def test_keys_that_are_not_taken_are_not_given_out(worker: Worker, ref: str) -> None:
-    async def refused(_: ProjectKeys) -> None:
-        raise SupabaseAccessDenied("A key is not taken.")
+@pytest.mark.parametrize("wrong", ["publishable", "secret"])
+async def test_keys_that_do_not_open_the_project_yet_are_not_given_out(
+    wrong: str, worker: Worker, place: Place, ref: str
+) -> None:
+    at_the_project = trying_at(project_url(place.api_url, ref))
 
-    with pytest.raises(SupabaseAccessDenied):
-        await KeyRotation(worker.api, refused).make_keys(ref, 1)
+    async def with_a_wrong_one(keys: ProjectKeys) -> None:
+        await at_the_project(replace(keys, **{wrong: f"sb_{wrong}_nobody"}))
+
+    with pytest.raises(ToldToWait, match="do not open it yet") as told:
+        await KeyRotation(worker.api, with_a_wrong_one).make_keys(ref, 1)
+    assert "nobody" not in str(told.value.as_record())
+    gone = trying_at(project_url(place.api_url, "abcdefghijklmnopqrst"))
+    with pytest.raises(SupabaseRejected, match="no Auth API"):
+        await KeyRotation(worker.api, gone).make_keys(ref, 1)
 
 
 @pytest.mark.parametrize("kind", ["drop_reply", "error_before", "error_after"])
@@ -157,18 +162,7 @@ async def test_the_older_keys_are_switched_off(
 
 @pytest.fixture
 def opens_database(worker: Worker, ref: str) -> Callable[[str], Awaitable[None]]:
-    async def opens(password: str) -> None:
-        pooler = (await worker.api.poolers(ref))[0]
-        try:
-            connection = await psycopg.AsyncConnection.connect(
-                host=pooler.host, port=pooler.port, user=pooler.user, dbname=pooler.database,
-                password=password,
-            )  # fmt: skip
-        except psycopg.OperationalError:
-            raise WrongPassword from None
-        await connection.close()
-
-    return opens
+    return lambda password: worker.open_database(ref, password)
 
 
 async def test_a_new_password_opens_the_database_and_the_old_one_does_not(

@@ -16,8 +16,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import httpx
+
 from ghostcrm_provisioning.errors import (
+    GhostcrmError,
     PostconditionNotMet,
+    SupabaseAccessDenied,
     SupabaseRejected,
     SupabaseUnavailable,
     Superseded,
@@ -32,7 +36,9 @@ from ghostcrm_provisioning.providers.supabase.key_names import (
     rotation_of,
 )
 from ghostcrm_provisioning.providers.supabase.management_api import ManagementApi
+from ghostcrm_provisioning.providers.supabase.project_api import ProjectApi
 from ghostcrm_provisioning.providers.supabase.projects import ProjectKeys, keys_of
+from ghostcrm_provisioning.providers.supabase.wire import Query, Request
 from ghostcrm_provisioning.provisioning_log import get_logger
 
 _NOT_YET_SECONDS = 3.0
@@ -49,11 +55,44 @@ class Retired:
     left: tuple[str, ...]
 
 
+def trying_at(
+    project_url: str,
+    *,
+    request_seconds: float = 30.0,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> Trying:
+    """Asks the project's Auth as each of both keys; changes nothing."""
+
+    async def try_keys(keys: ProjectKeys) -> None:
+        one_user: Query = (("page", "1"), ("per_page", "1"))
+        for key, path, query in (
+            (keys.publishable, "/auth/v1/settings", ()),
+            (keys.secret, "/auth/v1/admin/users", one_user),
+        ):
+            request = Request("GET", path, path, query=query)
+            async with ProjectApi(
+                project_url=project_url,
+                key=key,
+                request_seconds=request_seconds,
+                transport=transport,
+            ) as project:
+                answer = await project.send(request)
+                if answer.is_success:
+                    continue
+                error = project.error(request, answer)
+            if isinstance(error, GhostcrmError):
+                raise error
+            raise SupabaseRejected(f"There is no Auth API at {project.host} ({error}).")
+
+    return try_keys
+
+
 class KeyRotation:
     """Exchanges what opens a project.
 
     Args:
-        try_keys: asks the project's API with them; raises what it answers when they do not open it.
+        try_keys: :func:`trying_at`, which asks the project's API with them; raises SupabaseAccessDenied when
+            they do not open it.
     """
 
     def __init__(self, api: ManagementApi, try_keys: Trying) -> None:
@@ -70,8 +109,9 @@ class KeyRotation:
 
         Raises:
             Superseded: there is a newer rotation.
-            SupabaseAccessDenied: the access token may not make or see keys, or a key is not taken.
-            SupabaseUnavailable, ToldToWait, ProjectGone: as ever; called again, it goes on.
+            SupabaseAccessDenied: the access token may not make or see keys.
+            ToldToWait: they do not open the project yet, or Supabase takes no more requests now.
+            SupabaseUnavailable, ProjectGone: as ever; called again, it goes on.
         """
         known = await self._known(ref, number)
         for kind in KINDS:
@@ -89,7 +129,13 @@ class KeyRotation:
         if missing:
             raise PostconditionNotMet(f"The project {ref} has no new {' and '.join(missing)} key.")
         keys = keys_of(ref, known)
-        await self._try_keys(keys)
+        try:
+            await self._try_keys(keys)
+        except SupabaseAccessDenied as refused:
+            raise ToldToWait(
+                f"The new keys of the project {ref} are made, and do not open it yet: {refused.message}",
+                wait_seconds=_NOT_YET_SECONDS,
+            ) from None
         return keys
 
     async def retire_keys(self, ref: str, number: int) -> Retired:
