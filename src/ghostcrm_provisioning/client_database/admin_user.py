@@ -1,6 +1,9 @@
 """The client's first user: a row in ``auth.users`` and ``auth.identities`` with which Supabase Auth
 signs them in, and their profile as owner of the CRM.
 
+On plain PostgreSQL we write both. At Supabase its Auth admin API makes the user, and only the profile
+is ours to write, as the project's owner.
+
 Which columns must hold what is in the facts that GoTrue's own code sets; a NULL where it expects
 text makes the sign-in fail.
 """
@@ -8,6 +11,7 @@ text makes the sign-in fail.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -15,8 +19,9 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from ghostcrm_provisioning.client_database.roles import AUTH_ROLE, OWNER_ROLE
-from ghostcrm_provisioning.errors import AdminEmailTaken
+from ghostcrm_provisioning.client_database.ground import PLAIN, Ground
+from ghostcrm_provisioning.client_database.roles import AUTH_ROLE
+from ghostcrm_provisioning.errors import AdminEmailTaken, PostconditionNotMet
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.observation import Observation
 
@@ -36,7 +41,31 @@ class AdminUser:
 
 
 async def observe_admin_user(connection: Connection, admin: AdminUser) -> Observation:
-    """Whether the admin can sign in and owns the CRM."""
+    """Whether the admin can sign in and owns the CRM, on plain PostgreSQL."""
+    user = await _observe_user(connection, admin)
+    if not user.holds or not await _keeps_profiles(connection):
+        return user
+    profile = await _observe_profile(connection, admin)
+    return (
+        Observation(True, f"{admin.email} can sign in and is owner") if profile.holds else profile
+    )
+
+
+async def observe_user(connection: Connection, admin: AdminUser) -> Observation | None:
+    """Whether the admin can sign in, as far as a project's owner can see that at Supabase; None where
+    it cannot read the users, and Auth has to be asked."""
+    row = await (await connection.execute(ADMIN_USER["may_read_users"])).fetchone()
+    if row is None or not row["holds"]:
+        return None
+    user = await _observe_user(connection, admin)
+    if user.holds:
+        return user
+    # Row level security may hide them all.
+    row = await (await connection.execute(ADMIN_USER["sees_users"])).fetchone()
+    return user if row is not None and row["holds"] else None
+
+
+async def _observe_user(connection: Connection, admin: AdminUser) -> Observation:
     row = await (
         await connection.execute(
             ADMIN_USER["observe_admin_user"], {"user_id": admin.user_id, "email": admin.email}
@@ -48,8 +77,17 @@ async def observe_admin_user(connection: Connection, admin: AdminUser) -> Observ
         return Observation(False, "the admin has no password")
     if not row["has_identity"]:
         return Observation(False, "the admin has no identity for signing in by email")
+    return Observation(True, f"{admin.email} can sign in")
+
+
+async def observe_profile(connection: Connection, admin: AdminUser) -> Observation:
+    """Whether the admin owns the CRM; it holds, too, where a blueprint keeps no profiles."""
     if not await _keeps_profiles(connection):
-        return Observation(True, f"{admin.email} can sign in")
+        return Observation(True, "the blueprint keeps no profiles")
+    return await _observe_profile(connection, admin)
+
+
+async def _observe_profile(connection: Connection, admin: AdminUser) -> Observation:
     profile = await (
         await connection.execute(ADMIN_USER["observe_profile"], {"user_id": admin.user_id})
     ).fetchone()
@@ -57,11 +95,31 @@ async def observe_admin_user(connection: Connection, admin: AdminUser) -> Observ
         return Observation(False, "the admin has no profile")
     if not profile["is_owner"]:
         return Observation(False, "the admin is not an active owner")
-    return Observation(True, f"{admin.email} can sign in and is owner")
+    return Observation(True, f"{admin.email} is owner")
+
+
+async def create_profile(
+    connection: Connection, admin: AdminUser, *, ground: Ground = PLAIN
+) -> None:
+    """Make the user whom Auth has made the owner of the CRM, where the blueprint keeps profiles.
+
+    Raises:
+        PostconditionNotMet: Auth knows no such user.
+    """
+    if not await _keeps_profiles(connection):
+        return
+    try:
+        async with connection.transaction():
+            await _become(connection, ground.owner)
+            await connection.execute(ADMIN_USER["insert_profile"], _profile_of(admin))
+    except psycopg.errors.ForeignKeyViolation as violation:
+        raise PostconditionNotMet(
+            f"The admin {admin.email} has no profile yet, because Auth knows no user {admin.user_id}."
+        ) from violation
 
 
 async def create_admin_user(connection: Connection, admin: AdminUser, password_hash: str) -> None:
-    """Add what is missing of the admin, in one transaction.
+    """Add what is missing of the admin, in one transaction; on plain PostgreSQL.
 
     Args:
         password_hash: bcrypt, as Supabase Auth accepts it.
@@ -69,11 +127,8 @@ async def create_admin_user(connection: Connection, admin: AdminUser, password_h
     Raises:
         AdminEmailTaken: the email belongs to a user with another id.
     """
-    parameters = {
-        "user_id": admin.user_id,
-        "email": admin.email,
+    parameters = _profile_of(admin) | {
         "password_hash": password_hash,
-        "must_change_password": admin.must_change_password,
         "user_metadata": Jsonb({"company_name": admin.company_name, "email_verified": True}),
     }
     keeps_profiles = await _keeps_profiles(connection)
@@ -83,7 +138,7 @@ async def create_admin_user(connection: Connection, admin: AdminUser, password_h
             await connection.execute(ADMIN_USER["insert_user"], parameters)
             await connection.execute(ADMIN_USER["insert_identity"], parameters)
             if keeps_profiles:
-                await _become(connection, OWNER_ROLE)
+                await _become(connection, PLAIN.owner)
                 await connection.execute(ADMIN_USER["insert_profile"], parameters)
     except psycopg.errors.UniqueViolation as violation:
         row = await (
@@ -97,18 +152,38 @@ async def create_admin_user(connection: Connection, admin: AdminUser, password_h
 
 
 async def reset_admin_password(connection: Connection, user_id: UUID, password_hash: str) -> bool:
-    """Give the admin another, temporary password; False when there is no such user."""
+    """Give the admin another, temporary password, on plain PostgreSQL; False when there is no such
+    user."""
     async with connection.transaction():
         # Whoever is connected need not be let into the schema by itself.
-        await _become(connection, OWNER_ROLE)
+        await _become(connection, PLAIN.owner)
         keeps_profiles = await _keeps_profiles(connection)
         await _become(connection, AUTH_ROLE)
         parameters = {"user_id": user_id, "password_hash": password_hash}
         changed = await connection.execute(ADMIN_USER["set_password"], parameters)
         if keeps_profiles:
-            await _become(connection, OWNER_ROLE)
+            await _become(connection, PLAIN.owner)
             await connection.execute(ADMIN_USER["demand_password_change"], parameters)
     return changed.rowcount == 1
+
+
+async def demand_password_change(
+    connection: Connection, user_id: UUID, *, ground: Ground = PLAIN
+) -> None:
+    """Have the admin change the password that they were given, where the blueprint keeps profiles."""
+    if not await _keeps_profiles(connection):
+        return
+    async with connection.transaction():
+        await _become(connection, ground.owner)
+        await connection.execute(ADMIN_USER["demand_password_change"], {"user_id": user_id})
+
+
+def _profile_of(admin: AdminUser) -> dict[str, Any]:
+    return {
+        "user_id": admin.user_id,
+        "email": admin.email,
+        "must_change_password": admin.must_change_password,
+    }
 
 
 async def _keeps_profiles(connection: Connection) -> bool:

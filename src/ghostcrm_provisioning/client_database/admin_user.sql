@@ -9,6 +9,15 @@ left join auth.users u
 left join auth.identities i
     on i.user_id = wanted.id and i.provider = 'email' and i.provider_id = wanted.id::text
 
+-- name: may_read_users
+-- A project's owner at Supabase may, today; it is not promised.
+select coalesce(has_schema_privilege('auth', 'usage')
+                and has_table_privilege(to_regclass('auth.users'), 'select')
+                and has_table_privilege(to_regclass('auth.identities'), 'select'), false) as holds
+
+-- name: sees_users
+select exists (select from auth.users) as holds
+
 -- name: keeps_profiles
 -- A blueprint without the table public.profiles knows people only by auth.users. Asked of the catalog,
 -- which everybody may read: to_regclass is refused to whoever may not use the schema, as our caretaker

@@ -18,7 +18,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, Migration, Script
-from ghostcrm_provisioning.client_database.roles import OWNER_ROLE
+from ghostcrm_provisioning.client_database.ground import PLAIN, Ground
 from ghostcrm_provisioning.client_database.sql_statements import Statement, split_statements
 from ghostcrm_provisioning.errors import InvalidBlueprint, MigrationFailed, TransientFailure
 from ghostcrm_provisioning.named_sql import NamedSql
@@ -89,29 +89,32 @@ def platform_fingerprint() -> str:
     return digest.hexdigest()
 
 
-async def install_platform(connection: Connection) -> None:
-    """On plain PostgreSQL, what every Supabase database has; on Supabase, only our own stamp."""
+async def install_platform(connection: Connection, *, ground: Ground = PLAIN) -> None:
+    """On plain PostgreSQL, what every Supabase database has; on Supabase, as the project's owner, only
+    what is ours: the schema ``private``, the history, our stamp, and that nothing new is open by
+    default."""
+    stamp = files(__package__).joinpath("stamp.sql").read_text(encoding="utf-8")
+    if ground.is_supabase:
+        async with connection.transaction():
+            await become_owner(connection, ground)
+            await _run_folder(connection, "supabase_supplement")
+            await connection.execute(stamp)
+            await connection.execute("reset role")
+        return
     row = await (await connection.execute(INSTALL["has_platform"])).fetchone()
     async with connection.transaction():
         if row is None or not row["holds"]:
-            for entry in sorted(
-                files(__package__).joinpath("platform_baseline").iterdir(),
-                key=lambda entry: entry.name,
-            ):
-                if entry.name.endswith(".sql"):
-                    await _run_script(
-                        connection,
-                        Script(
-                            f"platform_baseline/{entry.name}", entry.read_text(encoding="utf-8")
-                        ),
-                    )
+            await _run_folder(connection, "platform_baseline")
         await connection.execute(INSTALL["create_history"])
-        stamp = files(__package__).joinpath("stamp.sql").read_text(encoding="utf-8")
         await connection.execute(stamp)
 
 
 async def install_blueprint(
-    connection: Connection, blueprint: Blueprint, *, watcher: Watcher | None = None
+    connection: Connection,
+    blueprint: Blueprint,
+    *,
+    watcher: Watcher | None = None,
+    ground: Ground = PLAIN,
 ) -> list[str]:
     """Apply the migrations that are missing, then the seeds; returns the versions applied now.
 
@@ -132,11 +135,11 @@ async def install_blueprint(
             continue
         async with connection.transaction():
             statements: list[str] = []
-            await become_owner(connection)
+            await become_owner(connection, ground)
             if watcher is not None:
                 await watcher.migration_begins(connection, migration)
             for script in migration.scripts:
-                statements += await run_as_owner(connection, script, watcher)
+                statements += await run_as_owner(connection, script, watcher, ground=ground)
             await connection.execute("reset role")
             await connection.execute(
                 INSTALL["record_migration"],
@@ -144,9 +147,9 @@ async def install_blueprint(
             )
         applied_now.append(migration.version)
     async with connection.transaction():
-        await become_owner(connection)
+        await become_owner(connection, ground)
         for seed in blueprint.seeds:
-            await run_as_owner(connection, seed, watcher)
+            await run_as_owner(connection, seed, watcher, ground=ground)
         await connection.execute("reset role")
         await connection.execute(
             INSTALL["stamp_blueprint"],
@@ -155,17 +158,21 @@ async def install_blueprint(
     return applied_now
 
 
-async def become_owner(connection: Connection) -> None:
+async def become_owner(connection: Connection, ground: Ground = PLAIN) -> None:
     """Until the end of the transaction: the owner's rights, and where Supabase looks for names."""
     await connection.execute("set local search_path = public, extensions")
-    await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(OWNER_ROLE)))
+    await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(ground.owner)))
 
 
 async def run_as_owner(
-    connection: Connection, script: Script, watcher: Watcher | None = None
+    connection: Connection,
+    script: Script,
+    watcher: Watcher | None = None,
+    *,
+    ground: Ground = PLAIN,
 ) -> list[str]:
     """Run a blueprint's script, which may neither ask for another role's rights nor end with them:
-    the connection is our administrator's."""
+    the connection may be our administrator's."""
     for statement in split_statements(script.text):
         if statement.changes_identity:
             raise MigrationFailed(
@@ -177,13 +184,22 @@ async def run_as_owner(
             )
     texts = await _run_script(connection, script, watcher)
     row = await (await connection.execute("select current_user::text as role")).fetchone()
-    if row is None or row["role"] != OWNER_ROLE:
+    if row is None or row["role"] != ground.owner:
         raise MigrationFailed(
             f"{script.path}: it ended with the rights of another role than it began with.",
             file=script.path,
             sqlstate="42501",
         )
     return texts
+
+
+async def _run_folder(connection: Connection, folder: str) -> None:
+    """Run the scripts of one of our own folders, in the order of their names."""
+    entries = files(__package__).joinpath(folder).iterdir()
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        if entry.name.endswith(".sql"):
+            text = entry.read_text(encoding="utf-8")
+            await _run_script(connection, Script(f"{folder}/{entry.name}", text))
 
 
 async def _run_script(

@@ -9,8 +9,8 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 
 from ghostcrm_provisioning.client_database.blueprint import Plan
+from ghostcrm_provisioning.client_database.ground import PLAIN, Ground
 from ghostcrm_provisioning.client_database.plan_usage import Usage, compare_usage
-from ghostcrm_provisioning.client_database.roles import OWNER_ROLE
 from ghostcrm_provisioning.errors import PlanDoesNotFit
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.observation import Observation
@@ -46,11 +46,18 @@ async def _observe_plan_row(connection: Connection, name: str, plan: Plan) -> Ob
     return Observation(True, f"the plan {name} is applied")
 
 
-async def apply_plan(connection: Connection, name: str, plan: Plan, *, company_name: str) -> None:
+async def apply_plan(
+    connection: Connection,
+    name: str,
+    plan: Plan,
+    *,
+    company_name: str,
+    ground: Ground = PLAIN,
+) -> None:
     """Write the plan and the company's name; writing them again changes nothing."""
     kept = await _what_is_kept(connection)
     async with connection.pipeline(), connection.transaction():
-        await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(OWNER_ROLE)))
+        await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(ground.owner)))
         if kept["plan"]:
             await connection.execute(PLAN_SETTINGS["apply_plan"], _row_of(name, plan))
         if kept["settings"]:

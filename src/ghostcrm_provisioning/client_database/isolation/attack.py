@@ -30,9 +30,10 @@ from ghostcrm_provisioning.client_database.access_matrix import (
     person_id,
     row_id,
 )
+from ghostcrm_provisioning.client_database.ground import PLAIN, Ground
 from ghostcrm_provisioning.client_database.isolation.trying import NO_ANSWER, Trying
 from ghostcrm_provisioning.client_database.isolation.verdict import Finding
-from ghostcrm_provisioning.client_database.roles import AUTH_ROLE, OWNER_ROLE
+from ghostcrm_provisioning.client_database.roles import AUTH_ROLE
 from ghostcrm_provisioning.errors import InvalidBlueprint
 from ghostcrm_provisioning.named_sql import NamedSql
 
@@ -112,11 +113,12 @@ async def attack(
     *,
     together: bool,
     tables: Sequence[str] | None = None,
+    ground: Ground = PLAIN,
 ) -> Outcome:
     """Make the whole attack.
 
     Args:
-        connection: as the database's administrator, in autocommit mode.
+        connection: as the database's administrator, or its owner at Supabase; in autocommit mode.
         together: for a database that nobody uses: all callers in one transaction, which is faster,
             and statements that would touch every row. Otherwise a transaction each, so that what is
             locked in a client's database is free again soon.
@@ -130,7 +132,9 @@ async def attack(
     callers = [*strangers(access), *(insiders(access) if access is not None else ())]
     trying = Trying(connection)
     for group in [callers] if together else [[caller] for caller in callers]:
-        async with prepared(connection, access, blindly=together, trying=trying) as attacker:
+        async with prepared(
+            connection, access, blindly=together, trying=trying, ground=ground
+        ) as attacker:
             for caller in group:
                 await attacker.attack_as(caller, outcome, tables)
     return outcome
@@ -143,6 +147,7 @@ async def prepared(
     *,
     blindly: bool,
     trying: Trying | None = None,
+    ground: Ground = PLAIN,
 ) -> AsyncIterator[Attacker]:
     """The people and rows of the access matrix, in a transaction that is rolled back.
 
@@ -156,13 +161,19 @@ async def prepared(
         listed = await _fetch(connection, "columns")
         others = [
             (str(row["schema_name"]), str(row["name"]))
-            for row in await _fetch(connection, "other_relations")
+            for row in await _fetch(connection, "other_relations", ground)
         ]
-        rows = await _make_rows(connection, access) if access is not None else {}
+        rows = await _make_rows(connection, access, ground) if access is not None else {}
         # As the owner, who sees every row.
         tables = [table async for table in _tables(connection, listed, rows)]
         yield Attacker(
-            connection, access, tables, others, blindly=blindly, trying=trying or Trying(connection)
+            connection,
+            access,
+            tables,
+            others,
+            blindly=blindly,
+            trying=trying or Trying(connection),
+            ground=ground,
         )
 
 
@@ -191,10 +202,10 @@ async def find_unlisted(connection: Connection, access: AccessMatrix) -> list[Fi
     return findings
 
 
-async def try_canary(connection: Connection) -> list[Finding]:
+async def try_canary(connection: Connection, *, ground: Ground = PLAIN) -> list[Finding]:
     """A table that is open on purpose must be found open: otherwise the attack is blind."""
     async with connection.transaction(force_rollback=True):
-        await _become_owner(connection)
+        await _become_owner(connection, ground)
         for name in ("create_canary", "open_canary", "fill_canary"):
             await connection.execute(ATTACK[name])
         attacker = Attacker(
@@ -204,6 +215,7 @@ async def try_canary(connection: Connection) -> list[Finding]:
             (),
             blindly=True,
             trying=Trying(connection),
+            ground=ground,
         )
         outcome = Outcome()
         for caller in strangers(None):
@@ -231,6 +243,7 @@ class Attacker:
         *,
         blindly: bool,
         trying: Trying,
+        ground: Ground = PLAIN,
     ) -> None:
         self._connection = connection
         self._access = access
@@ -238,6 +251,7 @@ class Attacker:
         self._others = others
         self._blindly = blindly
         self._trying = trying
+        self._ground = ground
         self._statements: dict[tuple[str, str], str] = {}
 
     async def attack_as(self, caller: Caller, outcome: Outcome, only: Sequence[str] | None) -> None:
@@ -257,7 +271,7 @@ class Attacker:
 
     async def _become(self, caller: Caller, outcome: Outcome) -> None:
         if caller.matrix_role is not None and self._access is not None:
-            await _become_owner(self._connection)
+            await _become_owner(self._connection, self._ground)
             await self._connection.execute(self._access.become_role, {"role": caller.matrix_role})
         await self._connection.execute(
             ATTACK["become_caller"],
@@ -457,31 +471,33 @@ def _as_json(table: _Table, kinds: list[str]) -> str:
 # --- preparing ------------------------------------------------------------------------------------
 
 
-async def _fetch(connection: Connection, name: str) -> list[DictRow]:
-    return await (await connection.execute(ATTACK[name], {})).fetchall()
+async def _fetch(connection: Connection, name: str, ground: Ground = PLAIN) -> list[DictRow]:
+    return await (await connection.execute(ATTACK[name], ground.rules)).fetchall()
 
 
-async def _become_owner(connection: Connection) -> None:
-    await connection.execute(ATTACK["become_caller"], {"role": OWNER_ROLE, "claims": ""})
+async def _become_owner(connection: Connection, ground: Ground) -> None:
+    await connection.execute(ATTACK["become_caller"], {"role": ground.owner, "claims": ""})
 
 
 async def _make_rows(
-    connection: Connection, access: AccessMatrix
+    connection: Connection, access: AccessMatrix, ground: Ground
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Make people and rows; returns the key of each row, by table and kind."""
     await connection.execute(ATTACK["create_access_rows"])
     await connection.execute(
         sql.SQL("grant select, insert on pg_temp.access_rows to {}").format(
-            sql.Identifier(OWNER_ROLE)
+            sql.Identifier(ground.owner)
         )
     )
-    await connection.execute(ATTACK["become_caller"], {"role": AUTH_ROLE, "claims": ""})
+    # At Supabase the owner may write users, and may not become whom their tables belong to.
+    makes_users = ground.owner if ground.is_supabase else AUTH_ROLE
+    await connection.execute(ATTACK["become_caller"], {"role": makes_users, "claims": ""})
     for name in access.people:
         await connection.execute(
             ATTACK["insert_person"],
             {"id": person_id(name), "email": f"{name}@access.invalid"},
         )
-    await _become_owner(connection)
+    await _become_owner(connection, ground)
     try:
         await connection.execute(cast("Any", access.rows))
     except NO_ANSWER:

@@ -13,12 +13,18 @@ order by c.relname, a.attnum
 
 -- name: other_relations
 -- Whatever else strangers might read: views of public, and all that stands in other schemas which they
--- may use.
+-- may use. In Supabase's own schemas, where it is the ground, only what the client's owner has made.
 select n.nspname as schema_name, c.relname as name
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'ghostcrm_provisioning')
   and c.relkind in ('r', 'p', 'v', 'm', 'f')
   and (n.nspname <> 'public' or c.relkind not in ('r', 'p'))
+  and (n.nspname <> all(%(platform_schemas)s) or (
+      c.relowner = to_regrole(quote_ident(%(owner)s)) and not exists (
+          select from pg_depend d
+          where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+      )
+  ))
   and exists (
       select from (values ('anon'), ('authenticated')) as who (name)
       where has_schema_privilege(who.name, n.oid, 'usage')
@@ -31,7 +37,8 @@ order by 1, 2
 select auth.uid()::text as id, auth.role() as role
 
 -- name: functions_for_users
--- Functions of public that signed-in users may execute, but for those of extensions.
+-- Functions of public that signed-in users may execute, but for those of extensions, and for event
+-- triggers, which nobody can call (Supabase puts one there that turns row level security on).
 select format('%%s(%%s)', f.proname, pg_get_function_identity_arguments(f.oid)) as called,
        format('%%s(%%s)', f.proname, array_to_string(array(
            select format_type(t.oid, null) from unnest(f.proargtypes) with ordinality as a(oid, n)
@@ -40,6 +47,7 @@ select format('%%s(%%s)', f.proname, pg_get_function_identity_arguments(f.oid)) 
 from pg_proc f
 where f.pronamespace = 'public'::regnamespace
   and has_function_privilege('authenticated', f.oid, 'execute')
+  and f.prorettype <> 'event_trigger'::regtype
   and not exists (
       select from pg_depend d
       where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e'

@@ -5,12 +5,14 @@ and how they differ from those on which isolation was proven.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
+from ghostcrm_provisioning.client_database.ground import PLAIN, Ground
 from ghostcrm_provisioning.client_database.isolation.verdict import Finding
 from ghostcrm_provisioning.named_sql import NamedSql
 
@@ -46,20 +48,30 @@ class ProvenCatalog:
     with_rows_in: tuple[str, ...]
 
 
-async def read_fingerprint(connection: Connection) -> tuple[str, int]:
+async def read_fingerprint(connection: Connection, *, ground: Ground = PLAIN) -> tuple[str, int]:
     """Of the versions of the catalog's rows, equal in a template and its untouched copies; and how
     many tables public has."""
-    row = await (await connection.execute(CATALOG["row_versions"], {})).fetchone()
+    row = await (await connection.execute(CATALOG["row_versions"], ground.rules)).fetchone()
     return (str(row["fingerprint"]), int(row["tables"])) if row else ("", 0)
 
 
-async def read_facts(connection: Connection) -> frozenset[Fact]:
-    rows = await (await connection.execute(CATALOG["facts"], {})).fetchall()
+async def read_facts(connection: Connection, *, ground: Ground = PLAIN) -> frozenset[Fact]:
+    async with named_in_full(connection):
+        rows = await (await connection.execute(CATALOG["facts"], ground.rules)).fetchall()
     return frozenset((row["kind"], row["subject"], row["fact"]) for row in rows)
 
 
+@asynccontextmanager
+async def named_in_full(connection: Connection) -> AsyncIterator[None]:
+    """PostgreSQL leaves a schema out of a name where the connection would find it without: what is
+    compared must not depend on who reads it."""
+    async with connection.transaction(force_rollback=True):
+        await connection.execute(CATALOG["find_nothing_by_itself"])
+        yield
+
+
 async def read_proven(connection: Connection) -> ProvenCatalog | None:
-    """What was proven on the template; None when nothing was."""
+    """What was proven on the template, or at birth; None when nothing was."""
     row = await (await connection.execute(CATALOG["read_proof"])).fetchone()
     if row is None or row["proven_catalog"] is None:
         return None
@@ -67,20 +79,22 @@ async def read_proven(connection: Connection) -> ProvenCatalog | None:
 
 
 async def read_proven_facts(connection: Connection) -> frozenset[Fact]:
-    """What was proven on the template, in words; empty when nothing was."""
+    """What was proven on the template, or at birth, in words; empty when nothing was."""
     row = await (await connection.execute(CATALOG["read_proven_facts"])).fetchone()
     facts = row["proven_facts"] if row is not None else None
     return frozenset((kind, subject, fact) for kind, subject, fact in facts or ())
 
 
-async def write_proven(connection: Connection, with_rows_in: Iterable[str]) -> None:
+async def write_proven(
+    connection: Connection, with_rows_in: Iterable[str], *, ground: Ground = PLAIN
+) -> None:
     """Keep the present catalog as the proven one."""
-    fingerprint, _ = await read_fingerprint(connection)
+    fingerprint, _ = await read_fingerprint(connection, ground=ground)
     await connection.execute(
         CATALOG["write_proof"],
         {
             "fingerprint": fingerprint,
-            "facts": json.dumps(sorted(await read_facts(connection))),
+            "facts": json.dumps(sorted(await read_facts(connection, ground=ground))),
             "with_rows_in": list(with_rows_in),
         },
     )

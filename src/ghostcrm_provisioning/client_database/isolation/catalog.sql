@@ -27,7 +27,7 @@ with versions(catalog, rows, hash) as (
     union all
     select 'role', count(*),
            sum(hash_record_extended(row(oid, rolsuper, rolbypassrls, rolcreaterole, rolinherit), 0))
-    from pg_roles where rolname in ('anon', 'authenticated', 'service_role', 'ghostcrm_client_owner')
+    from pg_roles where rolname = any(%(roles)s)
 )
 select md5(string_agg(concat_ws(' ', catalog, rows, hash), ',' order by catalog)) as fingerprint,
        (
@@ -38,10 +38,12 @@ from versions
 
 -- name: facts
 -- The same in words that can be compared and read: what it is about, and what is so. Names instead of
--- oids, each grant for itself.
+-- oids, each grant for itself. At Supabase its own schemas are left out, and what is granted to its roles:
+-- it changes them as it likes.
 with schemas as materialized (
     select oid, nspname, nspowner, nspacl from pg_namespace
     where nspname !~ '^pg_' and nspname not in ('information_schema', 'ghostcrm_provisioning')
+      and nspname <> all(%(platform_schemas)s)
 ), of_extensions as materialized (
     select classid, objid from pg_depend where deptype = 'e'
 ), relations as materialized (
@@ -115,6 +117,8 @@ select 'default', format('%%s in %%s for %%s', d.defaclobjtype, coalesce(s.nspna
        format('%%s may %%s', g.name, a.privilege_type)
 from pg_default_acl d join names n on n.oid = d.defaclrole left join schemas s on s.oid = d.defaclnamespace,
      aclexplode(d.defaclacl) a join names g on g.oid = a.grantee
+where not %(is_supabase)s
+   or (n.name = %(owner)s and (d.defaclnamespace = 0 or s.oid is not null) and g.name <> all(%(platform_roles)s))
 union all
 select 'membership', m.member::regrole::text, format('is a member of %%s', m.roleid::regrole)
 from pg_auth_members m where m.member in ('anon'::regrole, 'authenticated'::regrole)
@@ -122,11 +126,15 @@ union all
 select 'role', r.rolname, concat_ws(', ', 'is there', case when r.rolsuper then 'superuser' end,
        case when r.rolbypassrls then 'bypasses row level security' end,
        case when r.rolcreaterole then 'makes roles' end, case when r.rolinherit then 'inherits' end)
-from pg_roles r where r.rolname in ('anon', 'authenticated', 'service_role', 'ghostcrm_client_owner')
+from pg_roles r where r.rolname = any(%(roles)s)
 union all
 select 'grant on ' || g.kind, g.subject, format('%%s may %%s%%s', n.name, g.privilege,
        case when g.is_grantable then ' and grant it' else '' end)
 from grants g join names n on n.oid = g.grantee
+where n.name <> all(%(platform_roles)s)
+
+-- name: find_nothing_by_itself
+set local search_path = ''
 
 -- name: read_proof
 select proven_catalog, proven_with_rows_in from ghostcrm_provisioning.stamp

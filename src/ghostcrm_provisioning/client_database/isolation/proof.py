@@ -11,6 +11,9 @@ Three proofs, each the cheapest that proves enough:
   compared in words, and every table is tried.
 * **Any client on demand**, and a sample every night: the catalog compared in words, the rules, and
   the whole attack on the live database; the answer is a dated verdict.
+
+At Supabase there is no template: there the whole proof is made at birth, on the client's own project,
+which nobody uses yet.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import perf_counter
+from typing import LiteralString
 from uuid import uuid4
 
 import psycopg
@@ -28,6 +32,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 
 from ghostcrm_provisioning.client_database.access_matrix import AccessMatrix
+from ghostcrm_provisioning.client_database.ground import PLAIN, Ground
 from ghostcrm_provisioning.client_database.isolation.attack import (
     Outcome,
     attack,
@@ -37,6 +42,7 @@ from ghostcrm_provisioning.client_database.isolation.attack import (
 from ghostcrm_provisioning.client_database.isolation.catalog import (
     Fact,
     compare,
+    named_in_full,
     read_facts,
     read_fingerprint,
     read_proven,
@@ -44,7 +50,7 @@ from ghostcrm_provisioning.client_database.isolation.catalog import (
     write_proven,
 )
 from ghostcrm_provisioning.client_database.isolation.verdict import CATALOG, Finding, Verdict
-from ghostcrm_provisioning.client_database.roles import OWNER_ROLE, SHARED_ROLES
+from ghostcrm_provisioning.client_database.roles import SHARED_ROLES
 from ghostcrm_provisioning.errors import InvalidBlueprint, IsolationNotProven
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.observation import Observation
@@ -57,22 +63,26 @@ Connection = AsyncConnection[DictRow]
 _TABLES_PROBED = 2
 
 
-async def prove_template(connection: Connection, access: AccessMatrix | None) -> Observation:
-    """The whole proof, on a template; what was proven is written into the template itself.
+async def prove_template(
+    connection: Connection, access: AccessMatrix | None, *, ground: Ground = PLAIN
+) -> Observation:
+    """The whole proof, on a template, or on a database that nobody uses yet; what was proven is written
+    into it.
 
     Raises:
         IsolationNotProven: naming the first finding.
     """
     names = await _table_names(connection)
-    outcome = await whole_attack(connection, access, together=True)
+    outcome = await whole_attack(connection, access, together=True, ground=ground)
     _refuse(outcome.findings)
     async with connection.transaction(force_rollback=True):
-        await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(OWNER_ROLE)))
+        await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(ground.owner)))
         with_rows = await _visible(connection, names)
     async with connection.transaction(force_rollback=True):
         await connection.execute("set local role authenticated")
         readable = await _readable(connection)
-    await write_proven(connection, [name for name in with_rows if name in readable])
+    rows_in = [name for name in with_rows if name in readable]
+    await write_proven(connection, rows_in, ground=ground)
     attempts = sum(outcome.attempts.values())
     return Observation(
         True, f"{len(names)} tables, {attempts} attacks: none got further than it may"
@@ -80,32 +90,44 @@ async def prove_template(connection: Connection, access: AccessMatrix | None) ->
 
 
 async def prove_isolation(
-    connection: Connection, *, application: Connection, logins: tuple[str, ...]
+    connection: Connection,
+    *,
+    application: Connection | None,
+    logins: tuple[str, ...],
+    access: AccessMatrix | None = None,
+    ground: Ground = PLAIN,
 ) -> Observation:
     """The proof of one client database at birth.
 
     Args:
-        connection: to the client database, as its administrator.
-        application: with the application's own login, which is bound by RLS.
-        logins: the only ones that may connect to this database.
+        connection: to the client database, as its administrator; at Supabase as the project's owner.
+        application: with the application's own login, which is bound by RLS; None where there is none.
+        logins: the only ones of ours that may connect to this database.
+        access: what the blueprint promises; at Supabase, where no template has been attacked.
 
     Raises:
         IsolationNotProven: naming the first finding.
+        InvalidBlueprint: at Supabase, the rows of the access matrix cannot be made.
     """
+    if ground.is_supabase:
+        return await _prove_at_supabase(connection, application, logins, access, ground)
+    if application is None:
+        raise IsolationNotProven("There is no login of the application to knock with.")
     proven = await read_proven(connection)
     probed = proven.with_rows_in[:_TABLES_PROBED] if proven else ()
     # The catalog is read while a stranger knocks.
     (fingerprint, tables), exposures, tried = await asyncio.gather(
-        read_fingerprint(connection),
-        _exposures(connection, "database_exposures", logins=list(logins)),
+        read_fingerprint(connection, ground=ground),
+        _exposures(connection, "database_exposures", ground, logins=list(logins)),
         _knock(application, probed),
     )
     _refuse(exposures)
     is_proven_catalog = proven is not None and proven.fingerprint == fingerprint
     if not is_proven_catalog:
         if proven is not None:
-            _refuse(compare(await read_proven_facts(connection), await read_facts(connection)))
-        _refuse(await _exposures(connection, "schema_exposures"))
+            facts = await read_facts(connection, ground=ground)
+            _refuse(compare(await read_proven_facts(connection), facts))
+        _refuse(await _schema_exposures(connection, ground))
         tried = await _knock(application, None)
     how = "exactly as proven on the template" if is_proven_catalog else "proven from the ground up"
     return Observation(
@@ -113,13 +135,34 @@ async def prove_isolation(
     )
 
 
+async def _prove_at_supabase(
+    connection: Connection,
+    application: Connection | None,
+    logins: tuple[str, ...],
+    access: AccessMatrix | None,
+    ground: Ground,
+) -> Observation:
+    """The whole proof, unless exactly this catalog was proven before: by us, since nobody else has been
+    let in yet."""
+    _refuse(await _exposures(connection, "database_exposures", ground, logins=list(logins)))
+    proven = await read_proven(connection)
+    fingerprint, tables = await read_fingerprint(connection, ground=ground)
+    attacked = None
+    if proven is None or proven.fingerprint != fingerprint:
+        attacked = await prove_template(connection, access, ground=ground)
+    tried = await _knock_as_whom_there_is(connection, application)
+    how = attacked.seen if attacked else f"{tables} tables exactly as proven here before"
+    return Observation(True, f"{how}; a stranger saw nothing in the {tried} tried here")
+
+
 async def verify(
     connection: Connection,
     *,
     caretaker: Connection,
-    application: Connection,
+    application: Connection | None,
     logins: tuple[str, ...],
     access: AccessMatrix | None,
+    ground: Ground = PLAIN,
 ) -> Verdict:
     """The whole attack on a client database in use. All of it is rolled back; what it locks is its own
     rows, for a fraction of a second at a time.
@@ -142,17 +185,19 @@ async def verify(
     findings: list[Finding] = []
     attempts: Counter[str] = Counter()
     proven = await read_proven(connection)
-    facts = await read_facts(connection)
+    facts = await read_facts(connection, ground=ground)
     attempts[CATALOG] = len(facts)
     of_ours = await read_proven_facts(connection)
     if proven is not None:
         findings += compare(of_ours, facts)
-    findings += await _exposures(connection, "database_exposures", logins=list(logins))
+    findings += await _exposures(connection, "database_exposures", ground, logins=list(logins))
     try:
-        outcome = await whole_attack(caretaker, access, together=False, of_ours=of_ours)
+        outcome = await whole_attack(
+            caretaker, access, together=False, of_ours=of_ours, ground=ground
+        )
         findings += outcome.findings
         attempts += outcome.attempts
-        attempts["knock"] += await _knock(application, None)
+        attempts["knock"] += await _knock_as_whom_there_is(caretaker, application)
     except IsolationNotProven as exposed:
         findings.append(_finding_of(exposed))
     except InvalidBlueprint as impossible:
@@ -160,8 +205,9 @@ async def verify(
         if not findings:
             raise
         findings.append(Finding("attack_not_made", impossible.message))
-    findings += await _try_to_break_out(application, attempts)
-    fingerprint, _ = await read_fingerprint(connection)
+    if application is not None:
+        findings += await _try_to_break_out(application, attempts)
+    fingerprint, _ = await read_fingerprint(connection, ground=ground)
     return Verdict(
         holds=not findings,
         findings=tuple(findings),
@@ -178,22 +224,23 @@ async def whole_attack(
     *,
     together: bool,
     of_ours: frozenset[Fact] = frozenset(),
+    ground: Ground = PLAIN,
 ) -> Outcome:
     """The rules, the canary, and the attack.
 
     Args:
-        of_ours: what was proven on the template, where there is one: what a client has made itself need
+        of_ours: what was proven on the template, or at birth: what a client has made itself need
             not be in the access matrix.
     """
-    findings = await _exposures(connection, "schema_exposures")
-    findings += await try_canary(connection)
+    findings = await _schema_exposures(connection, ground)
+    findings += await try_canary(connection, ground=ground)
     if access is not None:
         unlisted = await find_unlisted(connection, access)
         findings += [finding for finding in unlisted if not _is_own(finding, of_ours)]
         if missing := [finding for finding in findings if finding.code == "table_missing"]:
             # The rows of the matrix could not be made.
             return Outcome([*findings[: findings.index(missing[0])], *missing])
-    outcome = await attack(connection, access, together=together)
+    outcome = await attack(connection, access, together=together, ground=ground)
     outcome.findings[:0] = findings
     return outcome
 
@@ -218,8 +265,15 @@ def _finding_of(exposed: IsolationNotProven) -> Finding:
     return Finding("row_seen", exposed.message, subject=str(table) if table else None)
 
 
-async def _exposures(connection: Connection, look: str, **parameters: list[str]) -> list[Finding]:
-    rows = await (await connection.execute(PROOF[look], parameters)).fetchall()
+async def _schema_exposures(connection: Connection, ground: Ground) -> list[Finding]:
+    async with named_in_full(connection):
+        return await _exposures(connection, "schema_exposures", ground)
+
+
+async def _exposures(
+    connection: Connection, look: str, ground: Ground, **parameters: list[str]
+) -> list[Finding]:
+    rows = await (await connection.execute(PROOF[look], {**ground.rules, **parameters})).fetchall()
     sentences = [str(row["exposure"]) for row in rows]
     return [Finding("exposure", f"{text[:1].upper()}{text[1:]}.") for text in sentences]
 
@@ -275,9 +329,25 @@ async def _table_names(connection: Connection) -> list[str]:
     return [row["name"] for row in rows]
 
 
-async def _knock(application: Connection, probed: Sequence[str] | None) -> int:
-    """Knock with the application's own login; returns at how many tables."""
+async def _knock_as_whom_there_is(owner: Connection, application: Connection | None) -> int:
+    """Knock at every table: with the application's own login, or where there is none, with the
+    owner's, which takes on the role that the application would."""
+    if application is not None:
+        return await _knock(application, None)
+    return await _knock(owner, None, become="set local role authenticated")
+
+
+async def _knock(
+    application: Connection, probed: Sequence[str] | None, *, become: LiteralString | None = None
+) -> int:
+    """Knock with this login; returns at how many tables.
+
+    Args:
+        become: what a login must run that is not bound by RLS itself.
+    """
     async with application.transaction(force_rollback=True):
+        if become is not None:
+            await application.execute(become)
         tried = await _knock_as_unknown_user(application, probed)
     async with application.transaction(force_rollback=True):
         await application.execute("set local role anon")

@@ -1,20 +1,39 @@
 -- name: schema_exposures
 -- Whatever in the schemas lets in somebody who must stay out, one sentence each. Every schema counts
 -- that anon or authenticated may use; those of the system, and `auth`, whose tables are Supabase
--- Auth's own, are looked at for what anon and authenticated may do there.
+-- Auth's own, are looked at for what anon and authenticated may do there. Of the schemas that are
+-- Supabase's own, where it is the ground, only what the client's owner has made in them.
 with strangers(oid, name) as (
     values (0::oid, 'everyone'), ('anon'::regrole::oid, 'anon')
 ), schemas as materialized (
-    select n.oid, n.nspname from pg_namespace n
+    select n.oid, n.nspname, n.nspname = any(%(platform_schemas)s) as is_platform
+    from pg_namespace n
     where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'ghostcrm_provisioning')
       and (has_schema_privilege('anon', n.oid, 'usage')
            or has_schema_privilege('authenticated', n.oid, 'usage'))
+), of_extensions as materialized (
+    select classid, objid from pg_depend where deptype = 'e'
 ), relations as materialized (
     select c.oid, c.relkind, c.relrowsecurity, c.relacl, c.relowner, c.reloptions, s.nspname,
            case when s.nspname = 'public' then quote_ident(c.relname) else c.oid::regclass::text end
                as name
     from pg_class c join schemas s on s.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+      and (not s.is_platform or (
+          c.relowner = to_regrole(quote_ident(%(owner)s)) and not exists (
+              select from of_extensions e where e.classid = 'pg_class'::regclass and e.objid = c.oid
+          )
+      ))
+), functions as materialized (
+    select f.oid, f.proacl, f.proowner, f.prosecdef, s.is_platform
+    from pg_proc f join schemas s on s.oid = f.pronamespace
+    -- One of these cannot be called.
+    where f.prorettype <> 'event_trigger'::regtype
+      and (not s.is_platform or (
+          f.proowner = to_regrole(quote_ident(%(owner)s)) and not exists (
+              select from of_extensions e where e.classid = 'pg_proc'::regclass and e.objid = f.oid
+          )
+      ))
 )
 select format('row level security is off on table %%s', r.name) as exposure
 from relations r
@@ -43,10 +62,34 @@ where p.polpermissive and p.polroles && array['authenticated'::regrole::oid]
   and 'true' in (pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
 union all
 select format('%%s may execute the security definer function %%s', w.name, f.oid::regprocedure)
-from pg_proc f join schemas s on s.oid = f.pronamespace,
-     aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) a
+from functions f, aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) a
      join strangers w on w.oid = a.grantee
 where f.prosecdef
+union all
+-- Elsewhere these are facts that are compared.
+select format('authenticated may execute the security definer function %%s, in a schema of Supabase''s own',
+              f.oid::regprocedure)
+from functions f, aclexplode(f.proacl) a
+where f.is_platform and f.prosecdef and a.grantee = 'authenticated'::regrole
+union all
+-- What is made later must be closed until a GRANT opens it. Projects at Supabase from before 2026 give it
+-- away, and PostgreSQL lets everyone execute new functions.
+select format('new %%s of %%I are open to %%s', case d.defaclobjtype
+              when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions'
+              when 'T' then 'types' when 'n' then 'schemas' else 'objects' end, %(owner)s::text, w.name)
+from pg_default_acl d left join pg_namespace n on n.oid = d.defaclnamespace, aclexplode(d.defaclacl) a
+     join (select * from strangers union all select 'authenticated'::regrole::oid, 'authenticated') w
+         on w.oid = a.grantee
+where d.defaclrole = to_regrole(quote_ident(%(owner)s)) and d.defaclobjtype <> 'T'
+  and (n.oid is null or n.nspname <> all(%(platform_schemas)s))
+  and (w.name <> 'authenticated' or %(is_supabase)s)
+group by d.defaclobjtype, w.name
+union all
+select format('new functions of %%I are open to everyone', %(owner)s::text)
+where not exists (
+    select from pg_default_acl d
+    where d.defaclrole = to_regrole(quote_ident(%(owner)s)) and d.defaclobjtype = 'f' and d.defaclnamespace = 0
+)
 union all
 select format('view %%s runs with its owner''s rights', r.name)
 from relations r
@@ -60,29 +103,31 @@ from (
     select 'function' as kind, f.oid::regprocedure::text as name, f.proowner::regrole::name as owner
     from pg_proc f join pg_namespace n on n.oid = f.pronamespace
     where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'ghostcrm_provisioning')
+      and n.nspname <> all(%(platform_schemas)s)
       and not exists (
-          select from pg_depend d
-          where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e'
+          select from of_extensions e where e.classid = 'pg_proc'::regclass and e.objid = f.oid
       )
     union all
     select 'relation', c.oid::regclass::text, c.relowner::regrole::name
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname !~ '^pg_' and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
       and n.nspname not in ('information_schema', 'ghostcrm_provisioning', 'supabase_migrations')
+      and n.nspname <> all(%(platform_schemas)s)
 ) o
-where o.owner not in ('ghostcrm_client_owner', 'supabase_admin', 'supabase_auth_admin')
+where o.owner <> all(%(owners)s)
 
 -- name: database_exposures
--- Who may connect that must not, and logins that could step over every policy.
+-- Who may connect that must not, and logins that could step over every policy. Into a database at
+-- Supabase, its own roles may.
 select format('%%I may connect to this database', r.rolname) as exposure
 from pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
      join pg_roles r on r.oid = a.grantee
-where d.datname = current_database() and a.privilege_type = 'CONNECT'
+where not %(is_supabase)s and d.datname = current_database() and a.privilege_type = 'CONNECT'
   and a.grantee <> d.datdba and r.rolname <> all(%(logins)s)
 union all
 select 'everyone may connect to this database'
 from pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
-where d.datname = current_database() and a.privilege_type = 'CONNECT' and a.grantee = 0
+where not %(is_supabase)s and d.datname = current_database() and a.privilege_type = 'CONNECT' and a.grantee = 0
 union all
 select format('the login %%I bypasses row level security by itself', r.rolname)
 from pg_roles r where r.rolname = any(%(logins)s) and (r.rolbypassrls or r.rolsuper or r.rolcreaterole)

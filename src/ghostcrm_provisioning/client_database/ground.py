@@ -1,0 +1,117 @@
+"""What a client database stands on: plain PostgreSQL, where the whole platform is ours, or Supabase,
+where it is there already and is left alone.
+
+On plain PostgreSQL we work as an administrator who can become whoever works in the database. At
+Supabase there is one login, the project's owner; it may ``set role`` to itself, to ``anon`` and to
+``authenticated``, so both are worked in alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ghostcrm_provisioning.client_database.roles import AUTH_ROLE, OWNER_ROLE
+
+# Supabase makes these schemas, or an extension that it offers does, and it changes what is in them as it
+# likes. Source: the migrations of Supabase's own PostgreSQL image (github.com/supabase/postgres,
+# migrations/db) for all but `supabase_migrations`, which its CLI makes, `_analytics`, `_supavisor` and
+# `_realtime`, which its services do, and those of extensions, which their control files name.
+PLATFORM_SCHEMAS = (
+    "_analytics",
+    "_realtime",
+    "_supavisor",
+    "auth",
+    "cron",
+    "dbdev",
+    "etl",
+    "extensions",
+    "graphql",
+    "graphql_public",
+    "net",
+    "pgbouncer",
+    "pgmq",
+    "pgmq_public",
+    "pgsodium",
+    "pgsodium_masks",
+    "pgtle",
+    "realtime",
+    "repack",
+    "storage",
+    "supabase_functions",
+    "supabase_migrations",
+    "tiger",
+    "tiger_data",
+    "topology",
+    "vault",
+)
+
+# The roles with which Supabase works in a project, and `postgres`, which is the owner there. Named one by
+# one: on a server of our local platform, what begins with `supabase_` may be another project's. Source:
+# as above. Those that a request acts as (anon, authenticated, service_role, authenticator) are not among
+# them: what they may do is what is proven.
+PLATFORM_ROLES = (
+    "cli_login_postgres",
+    "dashboard_user",
+    "pgbouncer",
+    "pgsodium_keyholder",
+    "pgsodium_keyiduser",
+    "pgsodium_keymaker",
+    "pgtle_admin",
+    "postgres",
+    "supabase_admin",
+    "supabase_auth_admin",
+    "supabase_etl_admin",
+    "supabase_functions_admin",
+    "supabase_privileged_role",
+    "supabase_read_only_user",
+    "supabase_realtime_admin",
+    "supabase_replication_admin",
+    "supabase_storage_admin",
+    "supabase_superuser",
+)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a client database stands on.
+
+    Attributes:
+        owner: the role that owns the client's schema.
+        is_supabase: the platform is Supabase's, and its owner is the one login that there is.
+    """
+
+    owner: str = OWNER_ROLE
+    is_supabase: bool = False
+
+    @property
+    def rules(self) -> Mapping[str, Any]:
+        """What the rules and the catalog's facts ask for, as parameters of their SQL.
+
+        ``platform_schemas``: of what is in them, only the owner's own things are looked at.
+        ``platform_roles``: what is granted to them is no fact of the client's.
+        ``owners``: to whom a function or relation may belong.
+        ``roles``: whose attributes are facts.
+        """
+        if self.is_supabase:
+            platform = [role for role in PLATFORM_ROLES if role != self.owner]
+            return {
+                "owner": self.owner,
+                "is_supabase": True,
+                "platform_schemas": list(PLATFORM_SCHEMAS),
+                "platform_roles": platform,
+                "owners": [self.owner, *platform],
+                "roles": ["anon", "authenticated"],
+            }
+        return {
+            "owner": self.owner,
+            "is_supabase": False,
+            "platform_schemas": [],
+            "platform_roles": [],
+            "owners": [self.owner, "supabase_admin", AUTH_ROLE],
+            "roles": ["anon", "authenticated", "service_role", self.owner],
+        }
+
+
+PLAIN = Ground()
