@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -31,7 +31,7 @@ from ghostcrm_provisioning.client_database.access_matrix import (
     row_id,
 )
 from ghostcrm_provisioning.client_database.ground import PLAIN, Ground
-from ghostcrm_provisioning.client_database.isolation.trying import NO_ANSWER, Trying
+from ghostcrm_provisioning.client_database.isolation.trying import NO_ANSWER, Attempt, Trying
 from ghostcrm_provisioning.client_database.isolation.verdict import Finding
 from ghostcrm_provisioning.client_database.roles import AUTH_ROLE
 from ghostcrm_provisioning.errors import InvalidBlueprint
@@ -63,6 +63,10 @@ class Outcome:
 
     def add(self, code: str, sentence: str, subject: str, caller: str) -> None:
         self.findings.append(Finding(code, sentence, subject=subject, caller=caller))
+
+    def take(self, other: Outcome) -> None:
+        self.findings += other.findings
+        self.attempts += other.attempts
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,8 @@ async def prepared(
     """
     async with connection.transaction(force_rollback=True):
         await connection.execute("set local lock_timeout = '5s'")
+        trying = trying or Trying(connection)
+        await trying.settle()
         listed = await _fetch(connection, "columns")
         others = [
             (str(row["schema_name"]), str(row["name"]))
@@ -165,14 +171,14 @@ async def prepared(
         ]
         rows = await _make_rows(connection, access, ground) if access is not None else {}
         # As the owner, who sees every row.
-        tables = [table async for table in _tables(connection, listed, rows)]
+        tables = await _tables(connection, listed, rows)
         yield Attacker(
             connection,
             access,
             tables,
             others,
             blindly=blindly,
-            trying=trying or Trying(connection),
+            trying=trying,
             ground=ground,
         )
 
@@ -205,6 +211,8 @@ async def find_unlisted(connection: Connection, access: AccessMatrix) -> list[Fi
 async def try_canary(connection: Connection, *, ground: Ground = PLAIN) -> list[Finding]:
     """A table that is open on purpose must be found open: otherwise the attack is blind."""
     async with connection.transaction(force_rollback=True):
+        trying = Trying(connection)
+        await trying.settle()
         await _become_owner(connection, ground)
         for name in ("create_canary", "open_canary", "fill_canary"):
             await connection.execute(ATTACK[name])
@@ -214,7 +222,7 @@ async def try_canary(connection: Connection, *, ground: Ground = PLAIN) -> list[
             [_Table(CANARY, ("id",), ("id",), ("id",), "id", {"any": {"id": 1}})],
             (),
             blindly=True,
-            trying=Trying(connection),
+            trying=trying,
             ground=ground,
         )
         outcome = Outcome()
@@ -229,6 +237,10 @@ async def try_canary(connection: Connection, *, ground: Ground = PLAIN) -> list[
             "canary_missed", "A table that is open on purpose was not found open.", subject=CANARY
         )
     ]
+
+
+# What is to be tried, in rounds: it goes on when all of a round were tried.
+_Work = Iterator[list[Attempt]]
 
 
 class Attacker:
@@ -256,18 +268,30 @@ class Attacker:
 
     async def attack_as(self, caller: Caller, outcome: Outcome, only: Sequence[str] | None) -> None:
         await self._become(caller, outcome)
+        works: list[tuple[_Work, Outcome]] = []
         for table in self._tables:
-            if only is not None and table.name not in only:
-                continue
-            grid = self._access.tables.get(table.name) if self._access else None
-            await self._attack_table(table, caller, grid, outcome)
+            if only is None or table.name in only:
+                grid = self._access.tables.get(table.name) if self._access else None
+                own = Outcome()
+                works.append((self._attack_table(table, caller, grid, own), own))
         if only is None:
             for place in self._others if caller.matrix_role is None else ():
                 title = ".".join(place).removeprefix("public.")
-                await self._knock(sql.Identifier(*place), title, caller, outcome)
+                own = Outcome()
+                works.append((self._look_into(sql.Identifier(*place), title, caller, own), own))
             for call in self._access.calls.values() if self._access else ():
-                await self._attack_call(call, caller, outcome)
-        await self._trying.end()
+                own = Outcome()
+                works.append((self._attack_call(call, caller, own), own))
+        # All that can be tried now is tried together; what follows from the answers, afterwards.
+        going: Sequence[_Work] = [work for work, _ in works]
+        while going:
+            asked = [
+                (work, attempts) for work in going if (attempts := next(work, None)) is not None
+            ]
+            await self._trying.try_all([each for _, attempts in asked for each in attempts])
+            going = [work for work, _ in asked]
+        for _, own in works:
+            outcome.take(own)
 
     async def _become(self, caller: Caller, outcome: Outcome) -> None:
         if caller.matrix_role is not None and self._access is not None:
@@ -291,80 +315,94 @@ class Attacker:
 
     # --- tables -----------------------------------------------------------------------------------
 
-    async def _attack_table(
+    def _attack_table(
         self, table: _Table, caller: Caller, grid: TableGrid | None, outcome: Outcome
-    ) -> None:
-        name = sql.Identifier("public", table.name)
-        if caller.matrix_role is None:
-            await self._knock(name, table.name, caller, outcome)
+    ) -> _Work:
+        knock = self._knock(sql.Identifier("public", table.name))
         if not table.rows:
+            if caller.matrix_role is None:
+                yield [knock]
+                _judge_knock(knock, table.name, caller, outcome)
             return
-        for operation in ("select", "update", "delete"):
-            expected = _expected(table, caller, grid, operation)
-            outcome.attempts[operation] += len(expected)
-            done = await self._touch(operation, table, list(expected))
-            if self._blindly and operation != "select" and not any(expected.values()):
-                await self._touch_blindly(operation, table, caller, outcome)
-            for kind, must in expected.items():
+        expected = {
+            operation: _expected(table, caller, grid, operation) for operation in _EXPOSURES
+        }
+        touches = {
+            operation: self._touch(operation, table, list(expected[operation]))
+            for operation in _TOUCHING
+        }
+        blind = {
+            operation: self._touch_blindly(operation, table)
+            for operation in ("update", "delete")
+            if self._blindly and not any(expected[operation].values())
+        }
+        promised = [kind for kind, must in expected["insert"].items() if must]
+        inserts = [
+            self._insert(table, promised),
+            *(self._insert(table, [kind]) for kind in expected["insert"] if kind not in promised),
+        ]
+        together = [*touches.values(), *inserts]
+        yield [
+            *([knock] if caller.matrix_role is None else []),
+            *(several.attempt for several in together if several.attempt),
+            *(attempt for attempt in blind.values() if attempt),
+        ]
+        yield [one.attempt for several in together for one in several.apart() if one.attempt]
+
+        if caller.matrix_role is None:
+            _judge_knock(knock, table.name, caller, outcome)
+        for operation, touched in touches.items():
+            outcome.attempts[operation] += len(expected[operation])
+            if attempt := blind.get(operation):
+                _judge_blind(operation, attempt, table.name, caller, outcome)
+            done = touched.done()
+            for kind, must in expected[operation].items():
                 _judge(operation, table.name, kind, caller, must, kind in done, outcome)
-        expected = _expected(table, caller, grid, "insert")
-        outcome.attempts["insert"] += len(expected)
-        done = await self._insert_all(table, [kind for kind, must in expected.items() if must])
-        for kind, must in expected.items():
-            if not must and await self._insert(table, [kind]):
-                done.add(kind)
+        outcome.attempts["insert"] += len(expected["insert"])
+        done = {kind for insert in inserts for kind in insert.done()}
+        for kind, must in expected["insert"].items():
             _judge("insert", table.name, kind, caller, must, kind in done, outcome)
 
-    async def _knock(
-        self, name: sql.Composable, title: str, caller: Caller, outcome: Outcome
-    ) -> None:
+    def _knock(self, name: sql.Composable) -> Attempt:
         """Look for any row at all, the client's own included."""
-        outcome.attempts["knock"] += 1
-        query = sql.SQL(ATTACK["knock"]).format(table=name).as_string(self._connection)
-        rows = await self._trying.try_unprepared(query)
-        if rows and rows[0]["seen"]:
-            outcome.add("row_seen", f"{_titled(caller)} sees rows of {title}.", title, caller.title)
+        return Attempt(sql.SQL(ATTACK["knock"]).format(table=name).as_string(self._connection))
 
-    async def _touch(self, operation: str, table: _Table, kinds: list[str]) -> set[str]:
-        """Select, update or delete the rows of these kinds; returns the kinds that it worked on."""
-        if not kinds or (operation == "update" and table.updated is None):
-            return set()
-        statement = self._statement(operation, table)
-        rows = await self._trying.try_(statement, rows=_as_json(table, kinds))
-        if rows is not None:
-            return {kinds[int(row["n"]) - 1] for row in rows}
-        if len(kinds) == 1:
-            return set(kinds) if self._trying.was_let_through else set()
-        done = set()
-        for kind in kinds:
-            done |= await self._touch(operation, table, [kind])
-        return done
+    def _look_into(
+        self, name: sql.Composable, title: str, caller: Caller, outcome: Outcome
+    ) -> _Work:
+        knock = self._knock(name)
+        yield [knock]
+        _judge_knock(knock, title, caller, outcome)
 
-    async def _touch_blindly(
-        self, operation: str, table: _Table, caller: Caller, outcome: Outcome
-    ) -> None:
+    def _touch(self, operation: str, table: _Table, kinds: list[str]) -> _Several:
+        """Select, update or delete the rows of these kinds."""
+
+        def attempt(kinds: list[str]) -> Attempt | None:
+            if not kinds or (operation == "update" and table.updated is None):
+                return None
+            statement = self._statement(operation, table)
+            return Attempt(statement, _as_json(table, kinds), is_prepared=True)
+
+        return _Several(kinds, attempt)
+
+    def _touch_blindly(self, operation: str, table: _Table) -> Attempt | None:
         """Update or delete every row without reading one: a statement that reads no column is not
         held back by the policies for SELECT."""
         if operation == "update" and table.updated is None:
-            return
-        outcome.attempts[f"blind {operation}"] += 1
+            return None
         statement = self._statement(f"blind {operation}", table)
-        await self._trying.try_(statement, row=json.dumps(next(iter(table.rows.values()))))
-        if self._trying.rows_touched or self._trying.was_let_through:
-            code, verb = _EXPOSURES[operation]
-            sentence = f"{_titled(caller)} {verb} rows of {table.name} that it does not see."
-            outcome.add(code, sentence, table.name, caller.title)
+        return Attempt(statement, json.dumps(next(iter(table.rows.values()))), way="run")
 
-    async def _insert_all(self, table: _Table, kinds: list[str]) -> set[str]:
+    def _insert(self, table: _Table, kinds: list[str]) -> _Several:
         """Insert all at once, and one by one where that fails."""
-        if not kinds or await self._insert(table, kinds):
-            return set(kinds)
-        return {kind for kind in kinds if len(kinds) > 1 and await self._insert(table, [kind])}
 
-    async def _insert(self, table: _Table, kinds: list[str]) -> bool:
-        statement = self._statement("insert", table)
-        rows = await self._trying.try_(statement, rows=_as_json(table, kinds))
-        return rows is not None or self._trying.was_let_through
+        def attempt(kinds: list[str]) -> Attempt | None:
+            if not kinds:
+                return None
+            statement = self._statement("insert", table)
+            return Attempt(statement, _as_json(table, kinds), way="run", is_prepared=True)
+
+        return _Several(kinds, attempt)
 
     def _statement(self, operation: str, table: _Table) -> str:
         place = (operation, table.name)
@@ -375,24 +413,82 @@ class Attacker:
 
     # --- calls ------------------------------------------------------------------------------------
 
-    async def _attack_call(self, call: Call, caller: Caller, outcome: Outcome) -> None:
+    def _with_id(self, call: Call, row: object) -> str:
+        return call.statement % {"id": sql.Literal(row).as_string(self._connection)}
+
+    def _attack_call(self, call: Call, caller: Caller, outcome: Outcome) -> _Work:
         ids = next(table.rows for table in self._tables if table.name == call.table)
-        for kind in call.kinds:
-            must = call.cells[caller.matrix_role][kind] if caller.matrix_role else False
-            if must is None:
-                continue
+        asked = {
+            kind: (must, Attempt(self._with_id(call, ids[kind]["id"]), way="any"))
+            for kind in call.kinds
+            if (must := call.cells[caller.matrix_role][kind] if caller.matrix_role else False)
+            is not None
+        }
+        yield [attempt for _, attempt in asked.values()]
+        for kind, (must, attempt) in asked.items():
             outcome.attempts["call"] += 1
-            rows = await self._trying.try_unprepared(call.statement, id=ids[kind]["id"])
-            was = bool(rows) or (rows is None and self._trying.was_let_through)
+            was = bool(attempt.rows_touched) or attempt.was_let_through
             if was and not must:
                 sentence = f"{_titled(caller)} may call {call.name} on {call.table} ({kind})."
                 outcome.add("call_allowed", sentence, call.function, caller.title)
             elif must and not was:
                 sentence = (
                     f"{_titled(caller)} cannot call {call.name} on {call.table} ({kind}),"
-                    f" as the access matrix promises{self._trying.why}."
+                    f" as the access matrix promises{attempt.why}."
                 )
                 outcome.add("call_refused", sentence, call.function, caller.title)
+
+
+class _Several:
+    """One statement on the rows of several kinds, and where it fails on all together, on each alone."""
+
+    def __init__(
+        self, kinds: list[str], make_attempt: Callable[[list[str]], Attempt | None]
+    ) -> None:
+        self._kinds = kinds
+        self._make_attempt = make_attempt
+        self._apart: list[_Several] = []
+        self.attempt = make_attempt(kinds)
+
+    def apart(self) -> Iterable[_Several]:
+        """What is left to try, now that all were tried together."""
+        if self.attempt is not None and not self._is_answered() and len(self._kinds) > 1:
+            self._apart = [_Several([kind], self._make_attempt) for kind in self._kinds]
+        return self._apart
+
+    def done(self) -> set[str]:
+        """The kinds of which a row was touched, or would have been but for a constraint."""
+        if self.attempt is None:
+            return set()
+        if self._apart:
+            return {kind for one in self._apart for kind in one.done()}
+        if self.attempt.rows is not None and self.attempt.way == "rows":
+            return {self._kinds[int(row["n"]) - 1] for row in self.attempt.rows}
+        return set(self._kinds) if self.attempt.went_well else set()
+
+    def _is_answered(self) -> bool:
+        """Of an INSERT that a constraint has stopped, all had been let through: they are checked
+        first. Of other statements that is known of one row alone."""
+        attempt = self.attempt
+        if attempt is None or attempt.rows is not None:
+            return True
+        return attempt.way == "run" and attempt.was_let_through
+
+
+def _judge_knock(knock: Attempt, title: str, caller: Caller, outcome: Outcome) -> None:
+    outcome.attempts["knock"] += 1
+    if knock.rows and knock.rows[0]["seen"]:
+        outcome.add("row_seen", f"{_titled(caller)} sees rows of {title}.", title, caller.title)
+
+
+def _judge_blind(
+    operation: str, attempt: Attempt, table: str, caller: Caller, outcome: Outcome
+) -> None:
+    outcome.attempts[f"blind {operation}"] += 1
+    if attempt.rows_touched or attempt.was_let_through:
+        code, verb = _EXPOSURES[operation]
+        sentence = f"{_titled(caller)} {verb} rows of {table} that it does not see."
+        outcome.add(code, sentence, table, caller.title)
 
 
 def _titled(caller: Caller) -> str:
@@ -413,6 +509,7 @@ def _expected(
     return {kind: answer for kind, answer in answers.items() if answer is not None}
 
 
+_TOUCHING = ("select", "update", "delete")
 _EXPOSURES = {
     "select": ("row_seen", "sees"),
     "insert": ("row_inserted", "may insert"),
@@ -519,10 +616,11 @@ async def _tables(
     connection: Connection,
     columns: Sequence[DictRow],
     keys: Mapping[str, Mapping[str, dict[str, Any]]],
-) -> AsyncIterator[_Table]:
+) -> list[_Table]:
     by_table: dict[str, list[DictRow]] = {}
     for column in columns:
         by_table.setdefault(column["table_name"], []).append(column)
+    tables = []
     for name, own in by_table.items():
         writable = [column for column in own if not column["is_given"]]
         updatable = [c["column_name"] for c in writable if c["is_updatable"]]
@@ -535,25 +633,40 @@ async def _tables(
             updated=updatable[0] if updatable else None,
             rows={},
         )
-        wanted = keys.get(name, {})
-        rows = {kind: await _read_row(connection, table, key) for kind, key in wanted.items()}
-        if missing := [kind for kind, row in rows.items() if row is None]:
-            raise InvalidBlueprint(f"access/rows.sql makes no row {missing[0]!r} in {name}.")
-        yield _Table(
-            table.name,
-            table.key,
-            table.insertable,
-            table.writable,
-            table.updated,
-            {kind: row for kind, row in rows.items() if row is not None},
+        tables.append(table)
+    return await _with_rows(connection, tables, keys)
+
+
+async def _with_rows(
+    connection: Connection,
+    tables: Sequence[_Table],
+    keys: Mapping[str, Mapping[str, dict[str, Any]]],
+) -> list[_Table]:
+    """The tables, each with the row of each kind as it stands there."""
+    questions = [
+        sql.SQL(ATTACK["read_rows"]).format(
+            name=sql.Literal(table.name),
+            table=sql.Identifier("public", table.name),
+            same=_same_key(table),
         )
-
-
-async def _read_row(
-    connection: Connection, table: _Table, key: dict[str, Any]
-) -> dict[str, Any] | None:
-    query = sql.SQL(ATTACK["read_row"]).format(
-        table=sql.Identifier("public", table.name), same=_same_key(table)
-    )
-    row = await (await connection.execute(query, {"key": json.dumps(key)})).fetchone()
-    return row["row"] if row is not None else None
+        for table in tables
+        if keys.get(table.name)
+    ]
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    if questions:
+        cursor = await connection.execute(
+            sql.SQL(" union all ").join(questions), {"keys": json.dumps(keys)}
+        )
+        for row in await cursor.fetchall():
+            found[row["table_name"], row["kind"]] = row["row"]
+    for table in tables:
+        for kind in keys.get(table.name, ()):
+            if (table.name, kind) not in found:
+                raise InvalidBlueprint(f"access/rows.sql makes no row {kind!r} in {table.name}.")
+    return [
+        replace(
+            table,
+            rows={kind: found[table.name, kind] for kind in keys.get(table.name, ())},
+        )
+        for table in tables
+    ]

@@ -88,39 +88,42 @@ insert into public.ghostcrm_canary values (1)
 -- Is there any row that the caller sees?
 select exists (select from {table}) as seen
 
--- name: read_row
-select to_jsonb(x) as row from {table} x join jsonb_populate_record(null::{table}, %(key)s) k on {same}
+-- name: read_rows
+-- The rows of each kind, by their keys.
+select {name} as table_name, e.key as kind, to_jsonb(x) as row
+from jsonb_each(%(keys)s::jsonb -> {name}) e,
+     lateral jsonb_populate_record(null::{table}, e.value) as k join {table} x on {same}
 
 -- name: select_rows
 -- Which of these rows the caller sees: their places in the list.
 select e.n
-from jsonb_array_elements(%(rows)s) with ordinality as e(row, n),
+from jsonb_array_elements(%(value)s) with ordinality as e(row, n),
      lateral jsonb_populate_record(null::{table}, e.row) as k join {table} x on {same}
 
 -- name: update_rows
 -- Nothing changes but that it was allowed.
 update {table} x set {column} = x.{column}
-from jsonb_array_elements(%(rows)s) with ordinality as e(row, n),
+from jsonb_array_elements(%(value)s) with ordinality as e(row, n),
      lateral jsonb_populate_record(null::{table}, e.row) as k
 where {same}
 returning e.n
 
 -- name: delete_rows
 delete from {table} x
-using jsonb_array_elements(%(rows)s) with ordinality as e(row, n),
+using jsonb_array_elements(%(value)s) with ordinality as e(row, n),
       lateral jsonb_populate_record(null::{table}, e.row) as k
 where {same}
 returning e.n
 
 -- name: update_blindly
 -- Reads no column of the table, so that only the policies for UPDATE are asked.
-update {table} set {column} = v.{column} from jsonb_populate_record(null::{table}, %(row)s) v
+update {table} set {column} = v.{column} from jsonb_populate_record(null::{table}, %(value)s) v
 
 -- name: delete_blindly
-delete from {table} where %(row)s::jsonb is not null
+delete from {table} where %(value)s::jsonb is not null
 
 -- name: insert_rows
 -- The rows are there already, so nothing is left behind; the policies are asked before the keys.
 insert into {table} ({names})
-select {names} from jsonb_populate_recordset(null::{table}, %(rows)s)
+select {names} from jsonb_populate_recordset(null::{table}, %(value)s)
 on conflict do nothing
