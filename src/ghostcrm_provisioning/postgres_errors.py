@@ -48,6 +48,8 @@ _BUSY = frozenset(
         "XX000",  # internal_error: "tuple concurrently updated" among others
     }
 )
+_UNDONE = frozenset({"40001", "40P01"})
+_SAYS_CAME_BETWEEN = ("tuple concurrently updated", "tuple concurrently deleted")
 _BUSY_CLASSES = frozenset({"53", "58"})  # insufficient resources, system error
 
 # While a connection is made, libpq passes on what the server said, but not its SQLSTATE. A server
@@ -137,6 +139,20 @@ def from_sqlstate(sqlstate: str, said: str, *, where: str) -> GhostcrmError:
     if sqlstate in _BUSY or sqlstate[:2] in _BUSY_CLASSES:
         return DatabaseBusy(sentence, sqlstate=sqlstate)
     return DatabaseRejected(sentence, sqlstate=sqlstate)
+
+
+def was_undone(error: BaseException) -> bool:
+    """Whether PostgreSQL gave a whole transaction up because another one came between: nothing of it
+    was done, and the same again may well succeed at once. An error of ours, or one of psycopg."""
+    sqlstate: object
+    if isinstance(error, psycopg.Error):
+        sqlstate, said = error.sqlstate, error.diag.message_primary or ""
+    elif isinstance(error, DatabaseBusy):
+        sqlstate, said = error.details.get("sqlstate"), error.message
+    else:
+        return False
+    # Two that change one row of a catalog get no better error than this one.
+    return sqlstate in _UNDONE or (sqlstate == "XX000" and said.startswith(_SAYS_CAME_BETWEEN))
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from ghostcrm_provisioning.errors import (
     ToldToWait,
     UnexpectedFailure,
 )
-from ghostcrm_provisioning.postgres_errors import translated, translating
+from ghostcrm_provisioning.postgres_errors import translated, translating, was_undone
 
 DETAIL = "Key (email)=(hunter2) already exists."
 
@@ -286,3 +286,24 @@ def test_what_is_not_the_databases_passes_the_boundary_unchanged(error: BaseExce
     with pytest.raises(type(error)) as crossed, translating("the server"):
         raise error
     assert crossed.value is error
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "said", "undone"),
+    [
+        ("40P01", "deadlock detected", True),
+        ("40001", "could not serialize access due to concurrent update", True),
+        ("XX000", "tuple concurrently updated", True),
+        ("XX000", "tuple concurrently deleted", True),
+        ("XX000", "cache lookup failed for role 5", False),
+        ("55P03", "canceling statement due to lock timeout", False),
+        ("23505", "duplicate key value", False),
+    ],
+)
+def test_what_was_given_up_for_another_transaction_is_known(
+    sqlstate: str, said: str, *, undone: bool
+) -> None:
+    error = server_error(sqlstate, said)
+    assert was_undone(error) is undone
+    assert was_undone(translated(error, where="the server")) is undone
+    assert not was_undone(ValueError("tuple concurrently updated"))

@@ -240,15 +240,20 @@ def _preparation(admin: str, existing: set[str], major_version: int) -> list[sql
                     name, sql.Identifier(setting), sql.Literal(value)
                 )
             )
-        for group in role.member_of:
-            statements.append(sql.SQL("grant {} to {}").format(sql.Identifier(group), name))
-        # From 16 on, being allowed to grant a role is apart from being allowed to become it.
-        options = (
-            "with admin true, inherit true, set true"
-            if major_version >= 16
-            else "with admin option"
-        )
+    # From 16 on, being allowed to grant a role is apart from being allowed to become it.
+    options = (
+        "with admin true, inherit true, set true" if major_version >= 16 else "with admin option"
+    )
+    # In the order of names, as providers do: a role that is granted stays locked until the end of the
+    # transaction, and two that take them in different orders would wait for each other.
+    for granted in sorted(role.name for role in SHARED_ROLES if role.name != "postgres"):
+        group = sql.Identifier(granted)
+        for role in SHARED_ROLES:
+            if granted in role.member_of:
+                statements.append(
+                    sql.SQL("grant {} to {}").format(group, sql.Identifier(role.name))
+                )
         statements.append(
-            sql.SQL("grant {} to {} {}").format(name, sql.Identifier(admin), sql.SQL(options))
+            sql.SQL("grant {} to {} {}").format(group, sql.Identifier(admin), sql.SQL(options))
         )
     return statements

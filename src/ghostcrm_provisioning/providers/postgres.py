@@ -26,7 +26,7 @@ from ghostcrm_provisioning.postgres_errors import translating
 from ghostcrm_provisioning.providers import postgres_doors
 from ghostcrm_provisioning.providers.postgres_logins import (
     creators,
-    ensure_login,
+    ensure_logins,
     is_as_wanted,
     let_log_in,
     login_name,
@@ -35,7 +35,9 @@ from ghostcrm_provisioning.providers.postgres_logins import (
 from ghostcrm_provisioning.providers.postgres_server import (
     POSTGRES,
     PostgresServer,
+    drop_database,
     find_database,
+    repeated_when_undone,
 )
 from ghostcrm_provisioning.providers.postgres_templates import PostgresTemplates
 from ghostcrm_provisioning.providers.provider import (
@@ -65,6 +67,14 @@ class PostgresProvider:
         self._server = PostgresServer(url, name=server_name)
         self._templates = PostgresTemplates(self._server)
 
+    @property
+    def kind(self) -> str:
+        return "postgres"
+
+    @property
+    def copies_templates(self) -> bool:
+        return True
+
     async def __aenter__(self) -> PostgresProvider:
         await self._server.__aenter__()
         return self
@@ -87,37 +97,62 @@ class PostgresProvider:
         for outcome in outcomes:
             if outcome is not None:
                 raise outcome
-        async with self._server.borrowed() as connection:
-            await self._open_database(connection, request)
+        await self._open_database(request)
 
-    async def enable_login(self, name: str, login: Login) -> None:
+    @repeated_when_undone
+    async def remove(self, request: DatabaseRequest) -> None:
+        async with self._changing_logins(request.name) as connection:
+            row = await find_database(connection, request.name)
+            if row is not None and self._is_finished(row, request):
+                # So that nobody is in it when it goes; and whoever comes now, finds it closed.
+                await postgres_doors.take_away(connection, request.name)
+        async with self._server.borrowed() as connection:
+            if await find_database(connection, request.name) is not None:
+                await postgres_doors.end_sessions(connection, request.name)
+                await drop_database(connection, request.name)
+            for name in await self._logins_left(connection, request):
+                await connection.execute(
+                    sql.SQL("drop role if exists {}").format(sql.Identifier(name))
+                )
+
+    async def observe_absent(self, request: DatabaseRequest) -> Observation:
+        async with self._server.borrowed() as connection:
+            row = await find_database(connection, request.name)
+            if row is not None:
+                self._is_finished(row, request)
+                return Observation(False, "the database is there")
+            left = await self._logins_left(connection, request)
+        if left:
+            return Observation(False, f"the login {left[0]} is there")
+        return Observation(True, "neither the database nor a login of it is there")
+
+    async def enable_login(self, request: DatabaseRequest, login: Login) -> None:
         if login.password is None:
             raise ValueError("a login is enabled with its password")
         # In one transaction: without the database there is no login.
-        await self._ensure_logins(name, (login,), let_in=True)
+        await self._ensure_logins(request.name, (login,), let_in=True)
 
-    async def connection_limit(self, name: str, key: str) -> int | None:
+    async def connection_limit(self, request: DatabaseRequest, key: str) -> int | None:
         async with self._server.borrowed() as connection:
             row = await (
                 await connection.execute(
-                    POSTGRES["connection_limit"], {"login": login_name(name, key)}
+                    POSTGRES["connection_limit"], {"login": login_name(request.name, key)}
                 )
             ).fetchone()
         return None if row is None else int(row["rolconnlimit"])
 
-    async def limit_connections(self, name: str, login: Login) -> None:
-        async with self._changing_logins(name) as connection:
+    @repeated_when_undone
+    async def limit_connections(self, request: DatabaseRequest, login: Login) -> None:
+        async with self._changing_logins(request.name) as connection:
             await connection.execute(
                 sql.SQL("alter role {} connection limit {}").format(
-                    sql.Identifier(login_name(name, login.key)),
+                    sql.Identifier(login_name(request.name, login.key)),
                     sql.Literal(login.connection_limit),
                 )
             )
 
     async def close(self, request: DatabaseRequest) -> None:
-        async with self._changing_logins(request.name) as connection:
-            await self._find_ours(connection, request)
-            await postgres_doors.take_away(connection, request.name)
+        await self._take_away(request)
         async with self._server.borrowed() as connection:
             await postgres_doors.end_sessions(connection, request.name)
 
@@ -126,6 +161,16 @@ class PostgresProvider:
             await self._find_ours(connection, request)
             return await postgres_doors.observe_closed(connection, request.name)
 
+    async def suspend(self, request: DatabaseRequest) -> None:
+        await self.close(request)
+
+    async def observe_suspended(self, request: DatabaseRequest) -> Observation:
+        return await self.observe_closed(request)
+
+    async def resume(self, request: DatabaseRequest) -> None:
+        await self.reopen(request)
+
+    @repeated_when_undone
     async def admit(self, request: DatabaseRequest, login: Login) -> None:
         if login.password is None:
             raise ValueError("a login is admitted with its password")
@@ -142,14 +187,15 @@ class PostgresProvider:
             )
 
     async def reopen(self, request: DatabaseRequest) -> None:
-        async with self._server.borrowed() as connection:
-            await self._find_ours(connection, request)
-            # Whatever a login had beyond what it is to have is gone; the passwords are set before
-            # anybody may enter with them.
-            await postgres_doors.take_away(connection, request.name)
+        # Whatever a login had beyond what it is to have is gone; the passwords are set before anybody
+        # may enter with them.
+        await self._take_away(request)
         await self._ensure_logins(request.name, request.logins)
-        async with self._server.borrowed() as connection:
-            await self._open_database(connection, request)
+        await self._open_database(request)
+
+    @property
+    def has_neighbours(self) -> bool:
+        return True
 
     async def knock(self, name: str, login: Login, *, at: str) -> Knock:
         where = f"the database {at} on {self._server.where}"
@@ -178,16 +224,16 @@ class PostgresProvider:
         return self._templates.scratch_copy(installation_id, template)
 
     @asynccontextmanager
-    async def administer(self, name: str) -> AsyncIterator[Connection]:
-        with translating(f"the database {name} on {self._server.where}"):
-            async with self._server.connect(name) as connection:
+    async def administer(self, request: DatabaseRequest) -> AsyncIterator[Connection]:
+        with translating(f"the database {request.name} on {self._server.where}"):
+            async with self._server.connect(request.name) as connection:
                 yield connection
 
     @asynccontextmanager
-    async def log_in(self, name: str, login: Login) -> AsyncIterator[Connection]:
-        with translating(f"the database {name} on {self._server.where}"):
+    async def log_in(self, request: DatabaseRequest, login: Login) -> AsyncIterator[Connection]:
+        with translating(f"the database {request.name} on {self._server.where}"):
             connection: Connection = await AsyncConnection.connect(
-                self.login_url(name, login),
+                self._url_of(request.name, login, at=request.name),
                 autocommit=True,
                 row_factory=dict_row,
                 connect_timeout=10,
@@ -196,8 +242,17 @@ class PostgresProvider:
             async with connection:
                 yield connection
 
-    def login_url(self, name: str, login: Login) -> str:
-        return self._url_of(name, login, at=name)
+    async def login_url(self, request: DatabaseRequest, login: Login) -> str:
+        return self._url_of(request.name, login, at=request.name)
+
+    async def is_supabase(self, request: DatabaseRequest) -> bool:
+        return False
+
+    async def offers_login(self, request: DatabaseRequest, key: str) -> bool:
+        return True
+
+    def services(self, request: DatabaseRequest) -> None:
+        """A PostgreSQL server has none."""
 
     def _url_of(self, name: str, login: Login, *, at: str) -> str:
         """How a login of the database ``name`` comes to the database ``at``."""
@@ -230,6 +285,13 @@ class PostgresProvider:
             if not is_as_wanted(seen[name], login):
                 return Observation(False, f"the login {name} is not as it should be")
         return Observation(True, f"{request.name} is there with {len(wanted)} logins of its own")
+
+    async def _logins_left(self, connection: Connection, request: DatabaseRequest) -> list[str]:
+        """The database's own logins, those first that are members of others."""
+        rows = await (
+            await connection.execute(POSTGRES["logins_of"], {"prefix": f"{request.name}_"})
+        ).fetchall()
+        return [str(row["rolname"]) for row in rows]
 
     async def _find_ours(self, connection: Connection, request: DatabaseRequest) -> None:
         """Raises PostconditionNotMet when the database is not there, StampMismatch when it is not ours."""
@@ -277,6 +339,7 @@ class PostgresProvider:
                     f"The template {template} has vanished from {self._server.where}; it is built anew."
                 ) from None
 
+    @repeated_when_undone
     async def _ensure_logins(
         self, database: str, logins: tuple[Login, ...], *, let_in: bool = False
     ) -> None:
@@ -295,34 +358,45 @@ class PostgresProvider:
             if let_in:
                 await postgres_doors.refuse_closed(connection, database)
             async with connection.pipeline():
-                for login in logins:
-                    verifier = verifiers.get(login.key)
-                    await ensure_login(connection, database, login, verifier, existing)
+                await ensure_logins(connection, database, logins, verifiers, existing)
                 if let_in:
                     await self._grant_database(connection, database, logins)
 
     @asynccontextmanager
     async def _changing_logins(self, name: str) -> AsyncIterator[Connection]:
-        """A transaction in which nobody else changes the logins of that database: whoever works on
-        the same database takes turns here; elsewhere they do not meet."""
+        """A transaction in which nobody else changes that database or its logins: whoever works on the
+        same one takes turns here. Others are met at the roles that all share, when these are granted."""
         async with self._server.borrowed() as connection, connection.transaction():
             await connection.execute(
                 "select pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,)
             )
             yield connection
 
-    async def _open_database(self, connection: Connection, request: DatabaseRequest) -> None:
+    @repeated_when_undone
+    async def _open_database(self, request: DatabaseRequest) -> None:
         """Stamp it, close it to everyone but its own logins, and only then open it."""
-        await self._find_ours(connection, request)
         name = sql.Identifier(request.name)
         stamp = sql.Literal(stamp_of(request.installation_id, database=str(request.database_id)))
-        async with connection.transaction(), connection.pipeline():
-            await connection.execute(sql.SQL("comment on database {} is {}").format(name, stamp))
-            await connection.execute(sql.SQL("revoke all on database {} from public").format(name))
-            await self._grant_database(connection, request.name, request.logins)
-            await connection.execute(
-                sql.SQL("alter database {} allow_connections true").format(name)
-            )
+        async with self._changing_logins(request.name) as connection:
+            await self._find_ours(connection, request)
+            async with connection.pipeline():
+                await connection.execute(
+                    sql.SQL("comment on database {} is {}").format(name, stamp)
+                )
+                await connection.execute(
+                    sql.SQL("revoke all on database {} from public").format(name)
+                )
+                await self._grant_database(connection, request.name, request.logins)
+                await connection.execute(
+                    sql.SQL("alter database {} allow_connections true").format(name)
+                )
+
+    @repeated_when_undone
+    async def _take_away(self, request: DatabaseRequest) -> None:
+        """Take every privilege on it from everybody."""
+        async with self._changing_logins(request.name) as connection:
+            await self._find_ours(connection, request)
+            await postgres_doors.take_away(connection, request.name)
 
     async def _grant_database(
         self, connection: Connection, database: str, logins: tuple[Login, ...]

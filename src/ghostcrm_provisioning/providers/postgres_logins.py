@@ -49,33 +49,45 @@ def creators(database: str, logins: tuple[Login, ...]) -> list[str]:
     )
 
 
-async def ensure_login(
+async def ensure_logins(
     connection: Connection,
     database: str,
-    login: Login,
-    verifier: str | None,
+    logins: tuple[Login, ...],
+    verifiers: dict[str, str],
     existing: set[str],
 ) -> None:
-    """Make the login as it is described; ``verifier`` is what its password becomes."""
-    plain_name = login_name(database, login.key)
-    name = sql.Identifier(plain_name)
-    await connection.execute(
-        sql.SQL("{} role {} {} connection limit {}").format(
-            sql.SQL("alter" if plain_name in existing else "create"),
-            name,
-            sql.SQL("inherit" if login.inherits else "noinherit"),
-            sql.Literal(login.connection_limit),
-        )
-    )
-    if verifier is not None:
-        await connection.execute(let_log_in(name, verifier))
-    if login.member_of:
-        groups = sql.SQL(", ").join(sql.Identifier(group) for group in login.member_of)
-        await connection.execute(sql.SQL("grant {} to {}").format(groups, name))
-    for setting, values in _session_settings(login):
+    """Make the logins as they are described; ``verifiers`` are what passwords become, by key."""
+    for login in logins:
+        plain_name = login_name(database, login.key)
+        name = sql.Identifier(plain_name)
         await connection.execute(
-            sql.SQL("alter role {} set {} = {}").format(
-                name, sql.Identifier(setting), sql.SQL(", ").join(map(sql.Literal, values))
+            sql.SQL("{} role {} {} connection limit {}").format(
+                sql.SQL("alter" if plain_name in existing else "create"),
+                name,
+                sql.SQL("inherit" if login.inherits else "noinherit"),
+                sql.Literal(login.connection_limit),
+            )
+        )
+        if login.key in verifiers:
+            await connection.execute(let_log_in(name, verifiers[login.key]))
+        for setting, values in _session_settings(login):
+            await connection.execute(
+                sql.SQL("alter role {} set {} = {}").format(
+                    name, sql.Identifier(setting), sql.SQL(", ").join(map(sql.Literal, values))
+                )
+            )
+    await _grant_groups(connection, database, logins)
+
+
+async def _grant_groups(connection: Connection, database: str, logins: tuple[Login, ...]) -> None:
+    """Make the logins members of their groups. From 16 on, PostgreSQL locks a group that is granted
+    until the transaction ends, and all databases share the groups: so everybody takes them in the
+    order of their names (`prepare_server` does, too), and as late as possible."""
+    for group in sorted({group for login in logins for group in login.member_of}):
+        members = [login_name(database, login.key) for login in logins if group in login.member_of]
+        await connection.execute(
+            sql.SQL("grant {} to {}").format(
+                sql.Identifier(group), sql.SQL(", ").join(map(sql.Identifier, members))
             )
         )
 

@@ -12,13 +12,14 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import quote
 
+import stamina
 from psycopg import AsyncConnection, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ghostcrm_provisioning.named_sql import NamedSql
-from ghostcrm_provisioning.postgres_errors import translating
+from ghostcrm_provisioning.postgres_errors import translating, was_undone
 from ghostcrm_provisioning.providers.provider import Connection
 
 POSTGRES = NamedSql(__package__, "postgres.sql")
@@ -28,6 +29,16 @@ _LOCK_TIMEOUT = "30s"
 _LARGEST_POOL = 16
 _POOL_TIMEOUT_SECONDS = 60.0
 _POOL_PATIENCE_SECONDS = 2.0
+
+# By itself it would print what it repeats, and count it under names of its own.
+stamina.instrumentation.set_on_retry_hooks([])
+
+# For a method that makes one transaction about roles or databases, which all users of the server share.
+# PostgreSQL tells no order in which others take what it locks for these; a transaction that it gave up
+# is made again, a few times and not at the same moment as the other one.
+repeated_when_undone = stamina.retry(
+    on=was_undone, attempts=6, timeout=30.0, wait_initial=0.05, wait_jitter=0.2, wait_max=1.0
+)
 
 
 class PostgresServer:
