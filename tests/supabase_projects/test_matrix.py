@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,7 +16,7 @@ import httpx
 import pytest
 
 from tests.supabase_projects.conftest import Asking, Starting, projects_in
-from tests.supabase_projects.workers import OPERATIONS, Place, Worker, working
+from tests.supabase_projects.workers import BUCKET, OPERATIONS, PASSWORD, Place, Worker, working
 
 Call = tuple[str, str]
 _SILENCE_SECONDS = 1.2
@@ -156,3 +157,145 @@ async def _meet(
         return
     await worker.until_done(operation, database_id)
     _wait_until_met(caller, asked["id"])
+
+
+# --- what is set in a project ---------------------------------------------------------------------
+
+
+class Somebody:
+    """Somebody else, who sets a project otherwise than we do; and who sees how it is."""
+
+    def __init__(self, caller: httpx.Client, place: Place, ref: str) -> None:
+        self._caller = caller
+        self._with_key = httpx.Client()  # the access token is not for a project's own API
+        self._api = f"/v1/projects/{ref}"
+        self._bucket = f"{place.api_url}/project/{ref}/storage/v1/bucket"
+        self.secret = ""
+        self.rotation = 0
+
+    def close(self) -> None:
+        self._with_key.close()
+
+    def set_otherwise(self, operation: str) -> str:
+        """So that every call of the operation is needed; the operation with what it needs to know."""
+        match operation:
+            case "settings":
+                self._patch("/config/auth", disable_signup=False, site_url="https://x.example.com")
+                self._patch("/postgrest", db_schema="public,private")
+                body = {"dbAllowedCidrs": ["0.0.0.0/0"], "dbAllowedCidrsV6": ["::/0"]}
+                self._succeed("POST", f"{self._api}/network-restrictions/apply", json=body)
+            case "no bucket" | "other bucket":
+                self._patch("/config/storage", fileSizeLimit=1000)
+                self.secret = self.secret or self._keys()["default"]
+                key = {"apikey": self.secret}
+                self._with_key.delete(f"{self._bucket}/files", headers=key)
+                if operation == "other bucket":
+                    bucket = {"name": "files", "public": True}
+                    self._with_key.post(self._bucket, json=bucket, headers=key).raise_for_status()
+                return f"bucket {self.secret}"
+            case "make_keys":
+                self.rotation += 1
+                return f"make_keys {self.rotation}"
+            case "retire_keys":
+                self.rotation += 1
+                for kind in ("publishable", "secret"):
+                    name = f"ghostcrm_{kind}_{self.rotation}"
+                    self._succeed(
+                        "POST", f"{self._api}/api-keys", json={"type": kind, "name": name}
+                    )
+                return f"retire_keys {self.rotation}"
+            case "legacy":
+                self._succeed("PUT", f"{self._api}/api-keys/legacy?enabled=true")
+            case "password":
+                self._patch("/database/password", password=PASSWORD)
+        return operation
+
+    def look(self, operation: str) -> object:
+        match operation:
+            case "settings":
+                auth = self._get("/config/auth")
+                networks = self._get("/network-restrictions")["config"]["dbAllowedCidrs"]
+                return (auth["disable_signup"], self._get("/postgrest")["db_schema"], *networks)
+            case "no bucket" | "other bucket":
+                key = {"apikey": self.secret}
+                buckets = self._with_key.get(self._bucket, headers=key).json()
+                return [(each["id"], each["public"], each["file_size_limit"]) for each in buckets]
+            case "make_keys":
+                names = self._keys(reveal=False)
+                return len([name for name in names if name.endswith(f"_{self.rotation}")])
+            case "retire_keys":
+                return sorted(self._keys(reveal=False))
+            case "legacy":
+                return self._get("/api-keys/legacy")
+        return None  # a password is tried by who sets it
+
+    def wanted(self, operation: str) -> object:
+        return {
+            "settings": (True, "public", "203.0.113.0/24"),
+            "no bucket": [("files", False, BUCKET.largest_file)],
+            "other bucket": [("files", False, BUCKET.largest_file)],
+            "make_keys": 2,
+            "retire_keys": [
+                f"ghostcrm_{kind}_{self.rotation}" for kind in ("publishable", "secret")
+            ],
+            "legacy": {"enabled": False},
+            "password": None,
+        }[operation]
+
+    def _keys(self, *, reveal: bool = True) -> dict[str, str]:
+        """Of two with one name the secret one; those of before the new kinds left out."""
+        found = self._get(f"/api-keys?reveal={str(reveal).lower()}")
+        return {key["name"]: key["api_key"] for key in found if key["type"] != "legacy"}
+
+    def _get(self, path: str) -> Any:
+        return self._succeed("GET", f"{self._api}{path}").json()
+
+    def _patch(self, path: str, **body: Any) -> None:
+        self._succeed("PATCH", f"{self._api}{path}", json=body)
+
+    def _succeed(self, method: str, url: str, **more: Any) -> httpx.Response:
+        return self._caller.request(method, url, **more).raise_for_status()
+
+
+_SET = ("settings", "no bucket", "other bucket", "make_keys", "retire_keys", "legacy", "password")
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("kind", ["connection refused", *_AT_THE_PLATFORM])
+async def test_at_every_call_that_sets_something(
+    kind: str,
+    place: Place,
+    caller: httpx.Client,
+    fault: Asking,
+    in_another_process: Starting,
+    record_property: Callable[[str, object], None],
+) -> None:
+    if kind == "silence":
+        place = replace(place, request_seconds=0.8)
+    tried: list[Call] = []
+    async with AsyncExitStack() as resources:
+        worker = await resources.enter_async_context(working(place))
+        database_id = uuid4()
+        ref = (await worker.until_done("ensure", database_id)).ref
+        somebody = Somebody(caller, place, ref)
+        resources.callback(somebody.close)
+        for operation in _SET:
+            worker.watched.sent.clear()
+            await worker.until_done(somebody.set_otherwise(operation), database_id)
+            assert somebody.look(operation) == somebody.wanted(operation)
+            for call in list(dict.fromkeys(worker.watched.sent))[1:]:
+                # The first one looks for the project, and is tried above.
+                name = somebody.set_otherwise(operation)
+                await _meet(
+                    kind, call, name, database_id, place, worker, caller, fault, in_another_process
+                )
+                await worker.until_done(name, database_id)
+                assert somebody.look(operation) == somebody.wanted(operation), (operation, call)
+                tried.append(call)
+    changing = {call for call in tried if call[0] != "GET"}
+    assert len(changing) == 10, changing
+    record_property(
+        "summary",
+        f"Supabase, {kind}: at {len(tried)} calls of {len(_SET)} operations that set something "
+        f"({len(set(tried))} endpoints), set as wanted each time",
+    )
