@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from ghostcrm_provisioning.providers.supabase import sensible_settings
+from ghostcrm_provisioning.settings import read_settings
 from tests.command import ghostcrm
 from tests.running_platform import RunningPlatform
 from tests.supabase_projects.conftest import Asking
@@ -34,6 +36,8 @@ def with_supabase(environment: Environment, platform: RunningPlatform, place: Pl
             "SUPABASE_ACCESS_TOKEN": platform.token,
             "SUPABASE_ORGANIZATION_SLUG": place.organization,
             "GHOSTCRM_SUPABASE_REGION": "emea",
+            "GHOSTCRM_SUPABASE_SITE_URL": "https://crm.example.com",
+            "GHOSTCRM_SUPABASE_SMTP_URL": "smtp://u:hunter2@smtp.example.com?from=a@example.com",
         }
         return {**variables, **changed}
 
@@ -51,7 +55,14 @@ def test_all_is_looked_at(with_supabase: Environment, place: Place) -> None:
         "Supabase organization": "ok",
         "Supabase region": "ok",
         "Supabase projects": "warning",  # the plan free
+        "Supabase sign-in": "ok",
+        "Supabase mail": "ok",
+        "Supabase networks": "ok",
+        "Supabase plans": "ok",
     }
+    assert "hunter2" not in str(found)
+    assert "smtp.example.com:587, as a@example.com" in found["Supabase mail"]["seen"]
+    assert "starter: emea, smallest size, files of 50 MB" in found["Supabase plans"]["seen"]
     assert place.organization in found["Supabase organization"]["seen"]
     assert "0 projects" in found["Supabase projects"]["seen"]
 
@@ -66,12 +77,65 @@ def test_what_is_wrong_is_said_with_what_to_do(with_supabase: Environment, fault
         with_supabase(SUPABASE_ORGANIZATION_SLUG="nobody", GHOSTCRM_SUPABASE_REGION="mars-1")
     )
     assert "SUPABASE_ORGANIZATION_SLUG" in found["Supabase organization"]["nextStep"]
-    assert [each["status"] for each in found.values()] == ["ok", "failed", "failed", "failed"]
+    assert [each["status"] for each in found.values()][:4] == ["ok", "failed", "failed", "failed"]
     found = _findings(with_supabase(GHOSTCRM_SUPABASE_REGION="mars-1"))
     assert "eu-central-1" in found["Supabase region"]["nextStep"]
+    found = _findings(with_supabase(GHOSTCRM_SUPABASE_REGIONS="enterprise=mars-1"))
+    assert "GHOSTCRM_SUPABASE_REGIONS (enterprise)" in found["Supabase region"]["nextStep"]
+    found = _findings(
+        with_supabase(GHOSTCRM_SUPABASE_REGION="", GHOSTCRM_SUPABASE_REGIONS="enterprise=apac")
+    )
+    assert found["Supabase region"]["status"] == "warning"
+    assert "enterprise=apac; for other plans not set" in found["Supabase region"]["seen"]
     found = _findings(with_supabase(GHOSTCRM_SUPABASE_REGION=""))
     assert "GHOSTCRM_SUPABASE_REGION" in found["Supabase region"]["nextStep"]
     found = _findings(with_supabase(SUPABASE_ORGANIZATION_SLUG=""))
-    assert [each["status"] for each in found.values()] == ["ok", "warning", "warning", "warning"]
+    assert [each["status"] for each in found.values()][:4] == [
+        "ok",
+        "warning",
+        "warning",
+        "warning",
+    ]
     found = _findings(with_supabase(SUPABASE_API_URL="http://127.0.0.1:1"))
     assert "SUPABASE_API_URL" in found["Supabase token"]["nextStep"]
+
+
+@pytest.mark.parametrize(
+    ("look", "variables", "seen"),
+    [
+        ("sign_in", {}, "no site URL"),
+        ("sign_in", {"SITE_URL": "http://crm.example.com"}, "read on the way"),
+        ("sign_in", {"SITE_URL": "http://localhost:3000"}, None),
+        ("sign_in", {"SITE_URL": "https://a.example.com", "REDIRECT_URLS": "https://**"}, "any site"),
+        ("sign_in", {"SITE_URL": "https://a.example.com", "REDIRECT_URLS": "https://*.*/x"}, "any site"),
+        ("sign_in", {"SITE_URL": "https://a.example.com", "REDIRECT_URLS": "https://*.example.com/** crm://x"}, None),
+        ("sign_in", {"SITE_URL": "https://a.example.com", "ALLOW_SIGNUPS": "true"}, "anybody may sign up"),
+        ("mail", {}, "Supabase's own server"),
+        ("networks", {}, None),
+        ("networks", {"ALLOWED_NETWORKS": "203.0.113.0/24"}, "a network of its own"),  # for examples
+        ("networks", {"ALLOWED_NETWORKS": "8.8.8.0/24 10.0.0.0/8"}, "10.0.0.0/8"),
+        ("networks", {"ALLOWED_NETWORKS": "8.8.8.0/24 0.0.0.0/0"}, "lets everybody in"),
+        ("networks", {"ALLOWED_NETWORKS": "8.8.8.0/24 ::/0"}, None),
+        ("networks", {"ALLOWED_NETWORKS": "8.8.8.0/24 2a00:1450::/32"}, None),
+        ("networks", {"ALLOWED_NETWORKS": "0.0.0.0/0 ::/0"}, None),
+        ("plans", {}, None),
+        ("plans", {"REGIONS": "starter=emea", "INSTANCE_SIZES": "pro=4xlarge"}, None),
+        ("plans", {"REGIONS": "startre=emea"}, "startre"),
+        ("plans", {"LARGEST_FILES": "x=5GB"}, "GHOSTCRM_SUPABASE_LARGEST_FILES"),
+        ("plans", {"INSTANCE_SIZES": "pro=huge"}, "size huge"),
+    ],
+)  # fmt: skip
+def test_what_is_hardly_meant_is_said(
+    look: str, variables: dict[str, str], seen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"GHOSTCRM_SUPABASE_{name}", value)
+    settings = read_settings()
+    examined = {
+        "sign_in": lambda: sensible_settings.examine_sign_in(settings),
+        "mail": lambda: sensible_settings.examine_mail(settings),
+        "networks": lambda: sensible_settings.examine_networks(settings),
+        "plans": lambda: sensible_settings.examine_plans(settings, ["starter", "pro"]),
+    }[look]()
+    assert (examined.status == "ok") == (seen is None) == (examined.next_step is None), examined
+    assert seen is None or seen in examined.seen

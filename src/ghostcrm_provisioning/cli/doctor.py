@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.clients.run import RUNS
 from ghostcrm_provisioning.clients.verdict import VERDICTS
-from ghostcrm_provisioning.errors import GhostcrmError
+from ghostcrm_provisioning.errors import GhostcrmError, InvalidBlueprint
 from ghostcrm_provisioning.postgres_errors import translated
 from ghostcrm_provisioning.settings import Settings, read_settings
 from ghostcrm_provisioning.wiring import Installation, open_installation
@@ -221,7 +222,10 @@ async def _isolation(installation: Installation) -> Finding:
 
 async def _supabase(installation: Installation) -> list[Finding]:
     """Slow to load, so only where there is a token."""
-    from ghostcrm_provisioning.providers.supabase import examination  # noqa: PLC0415
+    from ghostcrm_provisioning.providers.supabase import (  # noqa: PLC0415
+        examination,
+        sensible_settings,
+    )
 
     settings = installation.settings
     looks = {
@@ -238,7 +242,17 @@ async def _supabase(installation: Installation) -> list[Finding]:
             except GhostcrmError as error:
                 findings.append(Finding(name, "failed", error.message, error.next_step))
                 if name == "Supabase token":  # without it, nothing else can be looked at
-                    break
+                    return findings
             else:
                 findings.append(Finding(name, seen.status, seen.seen, seen.next_step))
-    return findings
+    sensible = {
+        "Supabase sign-in": sensible_settings.examine_sign_in(settings),
+        "Supabase mail": sensible_settings.examine_mail(settings),
+        "Supabase networks": sensible_settings.examine_networks(settings),
+    }
+    with suppress(InvalidBlueprint):  # said above
+        blueprint = await asyncio.to_thread(read_blueprint, settings.blueprint)
+        sensible["Supabase plans"] = sensible_settings.examine_plans(settings, blueprint.plans)
+    return findings + [
+        Finding(name, seen.status, seen.seen, seen.next_step) for name, seen in sensible.items()
+    ]

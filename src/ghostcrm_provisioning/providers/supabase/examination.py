@@ -82,26 +82,42 @@ async def examine_organization(api: ManagementApi, settings: Settings) -> Examin
 async def examine_region(api: ManagementApi, settings: Settings) -> Examined:
     """Raises GhostcrmError: Supabase does not say which regions there are."""
     slug, region = settings.supabase_organization_slug, settings.supabase_region
+    pairs = (settings.supabase_regions or "").split()
+    named = {f"GHOSTCRM_SUPABASE_REGIONS ({plan})": each for plan, _, each in map(_split, pairs)}
+    if region is not None:
+        named["GHOSTCRM_SUPABASE_REGION"] = region
+    if slug is not None and named:
+        known = await api.regions(slug)
+        for variable, each in named.items():
+            if each not in known:
+                return Examined(
+                    "failed",
+                    f"{each} is none of Supabase's",
+                    f"Set {variable} to one of {', '.join(sorted(known))}.",
+                )
+    seen = ", ".join([*([] if region is None else [region]), *pairs])
     if region is None:
+        recommended = None if slug is None else await api.recommended_region(slug)
+        rest = f"{seen}; for other plans not set" if seen else "not set"
         return Examined(
             "warning",
-            "not set",
-            f"Set GHOSTCRM_SUPABASE_REGION: eu-central-1, for example, or {', '.join(sorted(REGION_GROUPS))}.",
+            f"{rest}; Supabase recommends {recommended} from here, and gets to choose"
+            if recommended
+            else f"{rest}; Supabase gets to choose",
+            "If where the data lies matters to you, set GHOSTCRM_SUPABASE_REGION: eu-central-1, for example, "
+            f"or {', '.join(sorted(REGION_GROUPS))}.",
         )
     if slug is None:
         return Examined(
             "warning",
-            f"{region}; unknown without an organization whether it exists",
+            f"{seen}; unknown without an organization whether Supabase has that",
             "Set SUPABASE_ORGANIZATION_SLUG.",
         )
-    known = await api.regions(slug)
-    if region not in known:
-        return Examined(
-            "failed",
-            f"{region} is none of Supabase's",
-            f"Set GHOSTCRM_SUPABASE_REGION to one of {', '.join(sorted(known))}.",
-        )
-    return Examined("ok", region)
+    return Examined("ok", seen)
+
+
+def _split(pair: str) -> tuple[str, str, str]:
+    return pair.partition("=")
 
 
 async def examine_room(api: ManagementApi, settings: Settings) -> Examined:
