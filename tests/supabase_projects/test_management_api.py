@@ -57,6 +57,7 @@ async def test_every_call_is_one_of_the_official_description_and_works(
         "organizations": api.organizations,
         "organization": lambda: api.organization(slug),
         "regions": lambda: api.regions(slug),
+        "recommended_region": lambda: api.recommended_region(slug),
         "projects": lambda: api.projects(slug, search=project.name),
         "count_projects": lambda: api.count_projects(slug),
         "create_project": lambda: api.create_project(
@@ -233,6 +234,13 @@ async def test_no_secret_is_in_an_error_however_it_is_answered(
         for secret in ("hunter2", TOKEN, "a secret"):
             assert secret not in shown
         assert raised.value.__cause__ is None
+
+
+async def test_a_token_that_lacks_permissions_is_told_which(odd: Odd, api: ManagementApi) -> None:
+    odd.says(403, {"message": "Forbidden", "missing_permissions": ["projects:write", 7]})
+    with pytest.raises(SupabaseAccessDenied, match="lacks: projects:write, 7") as raised:
+        await _create(api)
+    assert "another access token" in raised.value.next_step
 
 
 async def test_what_is_gone_is_none_or_said(odd: Odd, api: ManagementApi) -> None:

@@ -134,6 +134,7 @@ async def test_without_wishes_only_signing_up_is_closed(
         ("public,graphql_public,private", "public,graphql_public"),
         ("ghostcrm_provisioning, private ,auth", "public"),
         ("theirs, public", None),
+        ("ghostcrm_provisioning", None),  # it was closed
         ("", "public"),
     ],
 )

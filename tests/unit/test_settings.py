@@ -14,6 +14,7 @@ from ghostcrm_provisioning.settings import Settings, environment_variable, read_
 
 HONOURED: dict[str, tuple[str, object]] = {
     "home": ("/srv/ghostcrm", Path("/srv/ghostcrm")),
+    "provider": ("supabase", "supabase"),
     "database_url": ("postgresql://u:p@h:5433/d", "postgresql://u:p@h:5433/d"),
     "embedded_port": ("5999", 5999),
     "postgres_binaries": ("/usr/lib/postgresql/17/bin", Path("/usr/lib/postgresql/17/bin")),
@@ -57,6 +58,7 @@ HONOURED: dict[str, tuple[str, object]] = {
     "supabase_region": ("emea", "emea"),
     "supabase_regions": ("enterprise=eu-central-1 x=emea", "enterprise=eu-central-1 x=emea"),
     "supabase_instance_sizes": ("enterprise=large", "enterprise=large"),
+    "supabase_ca_file": ("/etc/supabase.crt", Path("/etc/supabase.crt")),
     "supabase_largest_files": ("enterprise=5GB", "enterprise=5GB"),
     "supabase_site_url": ("https://crm.example.com", "https://crm.example.com"),
     "supabase_redirect_urls": (
@@ -74,6 +76,7 @@ HONOURED: dict[str, tuple[str, object]] = {
     "debug_provisioning": ("true", True),
 }
 DEFAULTS: dict[str, object] = {
+    "provider": "postgres",
     "database_url": None,
     "embedded_port": 0,
     "postgres_binaries": None,
@@ -117,6 +120,7 @@ DEFAULTS: dict[str, object] = {
     "supabase_region": None,
     "supabase_regions": None,
     "supabase_instance_sizes": None,
+    "supabase_ca_file": None,
     "supabase_largest_files": None,
     "supabase_site_url": None,
     "supabase_redirect_urls": None,
@@ -185,6 +189,7 @@ def test_each_setting_has_its_variable_and_its_sentence() -> None:
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("GHOSTCRM_PROVIDER", "hunter2"),
         ("GHOSTCRM_EMBEDDED_PORT", "hunter2"),
         ("GHOSTCRM_EMBEDDED_PORT", "-17"),
         ("GHOSTCRM_EMBEDDED_PORT", "65999"),

@@ -19,10 +19,12 @@ from ghostcrm_provisioning.providers.supabase.wire import (
     ResourceMissing,
     Wire,
     error_of,
+    object_in,
     sentence_of,
 )
 
 _REMOVED = "Resource has been removed"
+_MOST_PERMISSIONS = 20
 # "Failed to run sql query: ERROR: 42P01: relation …"
 _SQL_ERROR = re.compile(r"ERROR:\s+(?P<sqlstate>[0-9A-Z]{5}): (?P<said>.*)")
 
@@ -88,7 +90,7 @@ class Exchange:
         if status == httpx.codes.TOO_MANY_REQUESTS:
             return ToldToWait(f"{where} takes no more requests now.", wait_seconds=wait_seconds)
         if status in {401, 403}:
-            return SupabaseAccessDenied(f"{where} answers {status}: {said or 'no reason given'}.")
+            return _denied(f"{where} answers {status}: {said or 'no reason given'}", answer)
         if found := _SQL_ERROR.search(said):
             return from_sqlstate(found["sqlstate"], found["said"].strip(), where=where)
         return error_of(
@@ -98,3 +100,16 @@ class Exchange:
             where=where,
             right_address="Set SUPABASE_API_URL to the address of the Management API itself.",
         )
+
+
+def _denied(sentence: str, answer: Answer) -> SupabaseAccessDenied:
+    """A token that was made for some purposes only is told which permissions it lacks."""
+    missing = object_in(answer).get("missing_permissions")
+    if not isinstance(missing, list) or not missing:
+        return SupabaseAccessDenied(f"{sentence}.")
+    names = ", ".join(str(each)[:60] for each in missing[:_MOST_PERMISSIONS])
+    return SupabaseAccessDenied(
+        f"{sentence}. The access token lacks: {names}.",
+        next_step="Make another access token that has them (one that is there cannot be changed), and set "
+        "SUPABASE_ACCESS_TOKEN to it.",
+    )

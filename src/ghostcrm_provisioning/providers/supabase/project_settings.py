@@ -25,10 +25,13 @@ from ghostcrm_provisioning.providers.supabase.management_api import ManagementAp
 from ghostcrm_provisioning.settings import Settings
 
 _SHOWN_SCHEMA = "public"
+# The one schema that a project shows while it is closed: one that nobody may use. Whoever has closed it opens
+# it again; a step that goes on meanwhile, or a zombie of one, must not.
+CLOSED_SCHEMA = "ghostcrm_provisioning"
 # Through the REST API nobody may so much as ask for what is in these.
 _HIDDEN_SCHEMAS = frozenset(
     {
-        "private", "ghostcrm_provisioning", "supabase_migrations",
+        "private", CLOSED_SCHEMA, "supabase_migrations",
         "auth", "vault", "pg_catalog", "information_schema",
     }
 )  # fmt: skip
@@ -248,6 +251,8 @@ def _schemas_of(settings: PostgrestSettings) -> list[str]:
 
 def _right_schemas(schemas: list[str]) -> list[str]:
     """What may be shown of them, in their order; the first one is what is asked when none is named."""
+    if schemas == [CLOSED_SCHEMA]:
+        return schemas
     kept = [each for each in schemas if each not in _HIDDEN_SCHEMAS]
     return kept if _SHOWN_SCHEMA in kept else [_SHOWN_SCHEMA, *kept]
 
