@@ -1,4 +1,4 @@
-"""A project's Auth API beside the admin's: health, public keys, sign-in with a password."""
+"""A project's Auth API beside the admin's: health, settings, public keys, sign-in with a password."""
 
 from __future__ import annotations
 
@@ -32,6 +32,24 @@ async def health(project: ReachableProject) -> dict[str, str]:
         "version": "local platform",
         "name": "GoTrue",
         "description": "GoTrue is a user registration and authentication API",
+    }
+
+
+@router.get("/settings")
+async def public_settings(project: ReachableProject, caller: TheCaller) -> dict[str, Any]:
+    """Those of its settings that anybody with a key may know."""
+    settings = auth_settings_of(project)
+    return {
+        "external": {
+            name.removeprefix("external_").removesuffix("_enabled"): bool(value)
+            for name, value in settings.items()
+            if name.startswith("external_") and name.endswith("_enabled")
+        },
+        "disable_signup": bool(settings["disable_signup"]),
+        "mailer_autoconfirm": bool(settings["mailer_autoconfirm"]),
+        "phone_autoconfirm": bool(settings["sms_autoconfirm"]),
+        "sms_provider": settings["sms_provider"] or "",
+        "saml_enabled": bool(settings["saml_enabled"]),
     }
 
 
