@@ -36,7 +36,7 @@ from ghostcrm_provisioning.client_database.roles import APPLICATION, OWNER, logi
 from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.errors import ClientNotReady
 from ghostcrm_provisioning.providers.provider import Connection
-from ghostcrm_provisioning.provisioning.work import login_of, open_secrets
+from ghostcrm_provisioning.provisioning.work import find_request, login_of
 from ghostcrm_provisioning.registrar import AcceptedPlanChange
 from ghostcrm_provisioning.wiring import Installation
 
@@ -46,14 +46,14 @@ class PlanPreview:
     """What another plan would mean for a client, as it was seen now.
 
     ``usages`` is None where the blueprint does not count. ``connections_now`` is what was observed;
-    -1 is any number.
+    -1 is any number. Both are None where the application has no login that could be limited.
     """
 
     client: Client
     plan: str
     usages: tuple[Usage, ...] | None
     connections_now: int | None
-    connections_then: int
+    connections_then: int | None
     gained: tuple[str, ...]
     lost: tuple[LostFeature, ...]
     titles: dict[str, str]
@@ -125,7 +125,12 @@ async def preview_plan_change(
             next_step=f"Ask why with `ghostcrm clients explain {client.id}`.",
         )
     provider = await installation.providers.of_server(client.server_id)
-    connections = await provider.connection_limit(client.database_name, APPLICATION)
+    async with installation.control.connection() as control:
+        request, _ = await find_request(
+            control, installation.sealer, client, installation_id=installation.id
+        )
+    has_login = await provider.offers_login(request, APPLICATION)
+    connections = await provider.connection_limit(request, APPLICATION) if has_login else None
     async with _as_owner(installation, client) as connection, only_looking(connection):
         usages = await compare_usage(connection, then)
         features = await list_features_now(connection)
@@ -139,7 +144,7 @@ async def preview_plan_change(
         plan=plan,
         usages=usages,
         connections_now=connections,
-        connections_then=then.connection_limit,
+        connections_then=then.connection_limit if has_login else None,
         gained=tuple(each for each in then.features if each not in features),
         lost=lost,
         titles=blueprint.features,
@@ -222,9 +227,11 @@ async def _find(installation: Installation, client_id: UUID) -> tuple[Client, Bl
 async def _as_owner(installation: Installation, client: Client) -> AsyncIterator[Connection]:
     """With the rights of the schema's owner and no others: see :meth:`Work.as_owner`."""
     async with installation.control.connection() as control:
-        credentials, _ = await open_secrets(control, installation.sealer, client)
+        request, credentials = await find_request(
+            control, installation.sealer, client, installation_id=installation.id
+        )
     login = login_of(login_role(OWNER), password=credentials.passwords[OWNER])
     provider = await installation.providers.of_server(client.server_id)
-    await provider.enable_login(client.database_name, login)
-    async with provider.log_in(client.database_name, login) as connection:
+    await provider.enable_login(request, login)
+    async with provider.log_in(request, login) as connection:
         yield connection

@@ -8,10 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from ghostcrm_provisioning.audit.record import record
+from ghostcrm_provisioning.client_database.admin_user import demand_password_change
 from ghostcrm_provisioning.client_database.admin_user import (
     reset_admin_password as set_admin_password,
 )
-from ghostcrm_provisioning.client_database.program_settings import settings_of
+from ghostcrm_provisioning.client_database.program_settings import settings_at_supabase, settings_of
 from ghostcrm_provisioning.client_database.roles import (
     API,
     APPLICATION,
@@ -22,7 +23,13 @@ from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client, n
 from ghostcrm_provisioning.clients.credentials import Credentials, with_password_for
 from ghostcrm_provisioning.errors import ClientNotReady, ClientQuarantined, InvalidInput, NotFound
 from ghostcrm_provisioning.passwords import hash_password, make_temporary_password
-from ghostcrm_provisioning.provisioning.work import as_caretaker, login_of, open_secrets
+from ghostcrm_provisioning.provisioning.work import (
+    as_caretaker,
+    ground_of,
+    login_of,
+    open_secrets,
+    request_of,
+)
 from ghostcrm_provisioning.wiring import Installation
 
 
@@ -34,6 +41,7 @@ class ClientConnection:
     anon_key: str = field(repr=False)
     service_role_key: str = field(repr=False)
     supabase_url: str | None = None
+    warning: str | None = None
 
     def as_document(self) -> dict[str, Any]:
         document = {
@@ -67,11 +75,37 @@ async def connect_to(
     database_url, credentials = await _let_in(installation, client, credentials, role)
     details = {"role": role} if reason is None else {"role": role, "reason": reason}
     await _record(installation, client, requested_by, details)
+    keys = credentials.services
+    if keys is None:
+        return ClientConnection(
+            database_url=database_url,
+            anon_key=credentials.anon_key,
+            service_role_key=credentials.service_role_key,
+        )
     return ClientConnection(
         database_url=database_url,
-        anon_key=credentials.anon_key,
-        service_role_key=credentials.service_role_key,
+        # The keys of today, where the project has them: the older ones end with the year 2026.
+        anon_key=_first(keys, "publishable", "anon"),
+        service_role_key=_first(keys, "secret", "service_role"),
+        supabase_url=keys["url"],
+        warning=_warning(role, database_url),
     )
+
+
+def _warning(role: str, database_url: str) -> str | None:
+    """What whoever gets that connection has to know."""
+    if "options=-c%20role%3D" not in database_url:
+        return None
+    return (
+        f"This database has no login {role!r} of its own: the URL is its owner's, and begins as another role "
+        "for as long as nobody resets it. Give it to code that you trust; for everything else there are the "
+        "project's URL and the anon key."
+    )
+
+
+def _first(keys: dict[str, Any], *names: str) -> str:
+    """Of several keys for the same purpose, the first that there is."""
+    return next((str(keys[name]) for name in names if keys.get(name)), "")
 
 
 async def program_settings(
@@ -84,6 +118,17 @@ async def program_settings(
     Raises: as :func:`connect_to`.
     """
     client, credentials = await _open_for(installation, client_id, role)
+    if (keys := credentials.services) is not None:
+        url, credentials = await _let_in(installation, client, credentials, role)
+        details = {"role": role, "format": "env", "logins": [role]}
+        await _record(installation, client, requested_by, details)
+        return settings_at_supabase(
+            role,
+            url=url,
+            supabase_url=keys["url"],
+            anon_key=_first(keys, "publishable", "anon"),
+            service_role_key=_first(keys, "secret", "service_role"),
+        )
     urls = {}
     for login in dict.fromkeys((role, API) if role == APPLICATION else (role,)):
         urls[login], credentials = await _let_in(installation, client, credentials, login)
@@ -125,9 +170,10 @@ async def _let_in(
         credentials = await _add_password(installation, client, key)
     login = login_of(login_role(key), password=credentials.passwords[key])
     provider = await installation.providers.of_server(client.server_id)
+    request = request_of(client, credentials, installation_id=installation.id)
     if key != APPLICATION:
-        await provider.enable_login(client.database_name, login)
-    return provider.login_url(client.database_name, login), credentials
+        await provider.enable_login(request, login)
+    return await provider.login_url(request, login), credentials
 
 
 async def _add_password(installation: Installation, client: Client, key: str) -> Credentials:
@@ -182,9 +228,20 @@ async def reset_admin_password(
     provider = await installation.providers.of_server(client.server_id)
     async with installation.control.connection() as connection:
         credentials, _ = await open_secrets(connection, installation.sealer, client)
-    async with as_caretaker(provider, client.database_name, credentials) as inside:
-        if not await set_admin_password(inside, client.admin_user_id, password_hash):
-            raise NotFound(f"The admin of {client.name} is no longer in its auth.users.")
+    request = request_of(client, credentials, installation_id=installation.id)
+    services = provider.services(request)
+    async with as_caretaker(provider, request, credentials) as inside:
+        if services is None:
+            there = await set_admin_password(inside, client.admin_user_id, password_hash)
+        else:
+            there = await services.set_password(client.admin_user_id, password, password_hash)
+            await demand_password_change(
+                inside,
+                client.admin_user_id,
+                ground=await ground_of(provider, request, inside),
+            )
+        if not there:
+            raise NotFound(f"The admin of {client.name} is no longer among its users.")
     async with installation.control.connection() as connection:
         await record(
             connection,

@@ -546,6 +546,13 @@ class DatabaseRejected(PermanentFailure):
     code = "database_rejected"
 
 
+class NotOffered(PermanentFailure):
+    """What was asked for, databases of this provider have not."""
+
+    code = "not_offered"
+    default_next_step = "Use what the error names instead."
+
+
 class WrongPassword(PermanentFailure):
     """A login of a client database was not accepted with the password that was given to it."""
 
@@ -673,16 +680,28 @@ class UnexpectedFailure(TransientFailure):
 
 
 class ToldToWait(GhostcrmError):
-    """The other side said to come back later; this does not count as an attempt."""
+    """The other side said to come back later; this does not count as an attempt.
+
+    ``patience_seconds``: for how long in all this may go on, where who raises it knows that better than
+    the settings do.
+    """
 
     code = "told_to_wait"
     retryable = True
     http_status = 503
     default_next_step = "Nothing; it goes on by itself."
 
-    def __init__(self, message: str, *, wait_seconds: float, next_step: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        wait_seconds: float,
+        patience_seconds: float | None = None,
+        next_step: str | None = None,
+    ) -> None:
         super().__init__(message, next_step=next_step, waitSeconds=wait_seconds)
         self.wait_seconds = wait_seconds
+        self.patience_seconds = patience_seconds
 
 
 class Superseded(GhostcrmError):

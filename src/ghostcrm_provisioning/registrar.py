@@ -7,6 +7,7 @@ here: what goes on is its bcrypt hash, sealed. Retries and changes of plan are a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -30,7 +31,6 @@ from ghostcrm_provisioning.errors import (
     ClientNotReady,
     Conflict,
     IdempotencyKeyReused,
-    NoServerAvailable,
     NotFound,
 )
 from ghostcrm_provisioning.passwords import hash_password, make_temporary_password
@@ -82,15 +82,25 @@ class _SealedSecrets:
     credentials: bytes
 
 
+# Where the next client database is to be: a row of ``servers``, in the registration's transaction.
+Placement = Callable[[Connection, RegistrationForm], Awaitable[UUID]]
+
+
 class Registrar:
     """Writes registrations into the control database."""
 
     def __init__(
-        self, control: ControlDatabase, *, sealer: Sealer, queue: ProvisioningQueue
+        self,
+        control: ControlDatabase,
+        *,
+        sealer: Sealer,
+        queue: ProvisioningQueue,
+        place: Placement,
     ) -> None:
         self._control = control
         self._sealer = sealer
         self._queue = queue
+        self._place = place
 
     async def register(self, form: RegistrationForm, *, registered_by: str) -> Accepted:
         """Accept a registration, or find the one that it repeats.
@@ -351,12 +361,7 @@ class Registrar:
         sealed: _SealedSecrets,
         must_change_password: bool,
     ) -> UUID:
-        await connection.execute(CLIENTS["lock_limited_servers"])
-        server = await (
-            await connection.execute(CLIENTS["place"], {"provider": "postgres"})
-        ).fetchone()
-        if server is None:
-            raise NoServerAvailable
+        server_id = await self._place(connection, form)
         run_id = uuid4()
         await connection.execute(
             CLIENTS["insert_admin"],
@@ -373,7 +378,7 @@ class Registrar:
             {
                 "id": sealed.database_id,
                 "client_id": client_id,
-                "server_id": server["id"],
+                "server_id": server_id,
                 "name": f"ghostcrm_{sealed.database_id.hex}",
                 "credentials_sealed": sealed.credentials,
             },
@@ -388,6 +393,6 @@ class Registrar:
             step_names=PROVISION_CLIENT.step_names,
         )
         await self._queue.enqueue(
-            connection, run_id, lane=lane_of_server(server["id"]), priority=priority
+            connection, run_id, lane=lane_of_server(server_id), priority=priority
         )
         return run_id

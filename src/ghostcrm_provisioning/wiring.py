@@ -17,7 +17,6 @@ from ghostcrm_provisioning.home_server import HomeServer, open_home_server
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.notifications.notifier import Notifier
 from ghostcrm_provisioning.postgres_errors import translating
-from ghostcrm_provisioning.providers.postgres import PostgresProvider
 from ghostcrm_provisioning.provisioning.client_database_provisioner import (
     ClientDatabaseProvisioner,
 )
@@ -30,6 +29,7 @@ from ghostcrm_provisioning.queue.provisioning_queue import (
 )
 from ghostcrm_provisioning.registrar import Registrar
 from ghostcrm_provisioning.sealing import Sealer, sealer_from_folder, sealer_from_setting
+from ghostcrm_provisioning.server_providers import ServerProviders, place
 from ghostcrm_provisioning.settings import Settings
 from ghostcrm_provisioning.verification.verifier import Verifier
 
@@ -77,38 +77,6 @@ class Installation:
         )
 
 
-class ServerProviders:
-    """The provider of each server, made when it is first needed and closed with the installation."""
-
-    def __init__(self, home: HomeServer, resources: AsyncExitStack) -> None:
-        self._home = home
-        self._resources = resources
-        self._known: dict[UUID, PostgresProvider] = {}
-        self._home_server_id: UUID | None = None
-        self._lock = asyncio.Lock()
-
-    def place_home(self, server_id: UUID) -> None:
-        """Say which row of ``servers`` is the home server."""
-        self._home_server_id = server_id
-
-    async def of_server(self, server_id: UUID) -> PostgresProvider:
-        """Raises ConfigurationError when the server is not one that this version can use."""
-        async with self._lock:
-            if server_id not in self._known:
-                if server_id != self._home_server_id:
-                    raise ConfigurationError(f"The server {server_id} cannot be reached from here.")
-                self._known[server_id] = await self._resources.enter_async_context(
-                    PostgresProvider(self._home.control_url, server_name=self._home.name)
-                )
-            return self._known[server_id]
-
-    async def home(self) -> PostgresProvider:
-        """The provider of the home server."""
-        if self._home_server_id is None:
-            raise ConfigurationError("The home server is not set up.")
-        return await self.of_server(self._home_server_id)
-
-
 @asynccontextmanager
 async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
     """Start or reach the home server, upgrade the control database, and put the parts together.
@@ -131,7 +99,9 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
                 largest_pool=2 * settings.worker_concurrency + 4 + settings.api_connections,
             )
         )
-        providers = ServerProviders(home, resources)
+        providers = ServerProviders(
+            control, settings, resources, home_url=home.control_url, home_name=home.name
+        )
         installation_id, sealer = await _set_up(control, settings, home, providers)
         queue = ProvisioningQueue(control, lease_seconds=settings.lease_seconds)
         notify_urls = (
@@ -160,7 +130,12 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
             control=control,
             sealer=sealer,
             queue=queue,
-            registrar=Registrar(control, sealer=sealer, queue=queue),
+            registrar=Registrar(
+                control,
+                sealer=sealer,
+                queue=queue,
+                place=lambda connection, form: place(connection, settings, form),
+            ),
             providers=providers,
             provisioner=provisioner,
             notifier=notifier,
@@ -204,8 +179,9 @@ async def _set_up(
         ).fetchone()
         if server is None:
             raise ConfigurationError("The home server cannot be recorded.")
-        providers.place_home(server["id"])
-        return UUID(str(row["id"])), sealer
+        installation_id = UUID(str(row["id"]))
+        providers.belong_to(installation_id, home_server_id=server["id"])
+        return installation_id, sealer
 
 
 def _make_sealer(settings: Settings, *, may_make_first: bool) -> Sealer:

@@ -15,7 +15,7 @@ from ghostcrm_provisioning.client_database.isolation.proof import verify
 from ghostcrm_provisioning.clients.client import find_client
 from ghostcrm_provisioning.connecting import connect_to, reset_admin_password
 from ghostcrm_provisioning.errors import GhostcrmError
-from ghostcrm_provisioning.provisioning.work import as_caretaker, logins_of, open_secrets
+from ghostcrm_provisioning.provisioning.work import as_caretaker, find_request, logins_of
 from ghostcrm_provisioning.wiring import Installation
 from tests.conftest import OpenInstallation
 from tests.integration.control import are_ready, at_work, register
@@ -57,14 +57,16 @@ async def test_what_a_client_has_planted_gets_no_rights_of_ours(opened: OpenInst
 
     async with installation.control.connection() as control:
         found = await find_client(control, client.client_id)
-        credentials, _ = await open_secrets(control, installation.sealer, found)
+        request, credentials = await find_request(
+            control, installation.sealer, found, installation_id=installation.id
+        )
     blueprint = read_blueprint("ghostcrm")
     provider = await installation.providers.of_server(found.server_id)
     logins = logins_of(credentials, blueprint.plan(found.plan))
     async with (
-        provider.administer(found.database_name) as administrator,
-        as_caretaker(provider, found.database_name, credentials) as caretaker,
-        provider.log_in(found.database_name, logins[0]) as application,
+        provider.administer(request) as administrator,
+        as_caretaker(provider, request, credentials) as caretaker,
+        provider.log_in(request, logins[0]) as application,
     ):
         verdict = await verify(
             administrator,
@@ -85,9 +87,11 @@ async def test_the_caretaker_is_nobody_outside_its_database(opened: OpenInstalla
         await eventually(lambda: are_ready(installation, 1), what="the client is ready")
     async with installation.control.connection() as control:
         found = await find_client(control, client.client_id)
-        credentials, _ = await open_secrets(control, installation.sealer, found)
+        request, credentials = await find_request(
+            control, installation.sealer, found, installation_id=installation.id
+        )
     provider = await installation.providers.of_server(found.server_id)
-    async with as_caretaker(provider, found.database_name, credentials) as caretaker:
+    async with as_caretaker(provider, request, credentials) as caretaker:
         caretaker.row_factory = dict_row
         rows = await (
             await caretaker.execute(

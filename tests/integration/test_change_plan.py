@@ -32,7 +32,7 @@ from ghostcrm_provisioning.errors import (
 )
 from ghostcrm_provisioning.explanation import Explanation, explain
 from ghostcrm_provisioning.provisioning.change_plan import CHANGE_PLAN
-from ghostcrm_provisioning.provisioning.work import Work, gather_work
+from ghostcrm_provisioning.provisioning.work import Work, find_request, gather_work
 from ghostcrm_provisioning.provisioning_log import log_file
 from ghostcrm_provisioning.registrar import AcceptedPlanChange
 from ghostcrm_provisioning.wiring import Installation
@@ -229,8 +229,13 @@ async def test_a_blueprint_that_keeps_no_plan_has_its_connections_limited(
     assert (preview.connections_now, preview.connections_then) == (20, 7)
     assert preview.as_document()["counted"] is False
     assert (await client.change("enterprise"))["status"] == "succeeded"
+    async with installation.control.connection() as control:
+        found = await find_client(control, client.id)
+        request, _ = await find_request(
+            control, installation.sealer, found, installation_id=installation.id
+        )
     provider = await installation.providers.home()
-    assert await provider.connection_limit(registered.database, "app") == 7
+    assert await provider.connection_limit(request, "app") == 7
 
 
 # --- the preview, and what does not fit ---------------------------------------------------------------

@@ -32,7 +32,7 @@ async def _make_and_enable(
 ) -> None:
     await provider.create(request)
     for login in logins:
-        await provider.enable_login(request.name, login)
+        await provider.enable_login(request, login)
 
 
 async def test_clients_are_made_while_the_logins_of_others_are_enabled(world: OnPostgres) -> None:
@@ -62,8 +62,8 @@ async def test_one_database_is_opened_closed_and_changed_by_many_at_once(world: 
                 provider.close(request),
                 provider.admit(request, admitted),
                 provider.reopen(request),
-                provider.enable_login(request.name, _API),
-                provider.limit_connections(request.name, _API),
+                provider.enable_login(request, _API),
+                provider.limit_connections(request, _API),
             )
         ),
         return_exceptions=True,
@@ -100,13 +100,13 @@ async def test_who_changes_what_another_transaction_is_changing_does_it_again(
     login = f"{request.name}_api"
     with psycopg.connect(server.running.url()) as other:
         _change(other, "alter role {} connection limit 3", login)
-        enabling = asyncio.create_task(provider.enable_login(request.name, _API))
+        enabling = asyncio.create_task(provider.enable_login(request, _API))
         await _waits(world, f"alter role%{login}%")
         other.commit()
     await enabling
-    async with provider.log_in(request.name, _API):
+    async with provider.log_in(request, _API):
         pass
-    assert await provider.connection_limit(request.name, "api") == _API.connection_limit
+    assert await provider.connection_limit(request, "api") == _API.connection_limit
 
 
 async def test_who_is_given_up_in_a_deadlock_does_it_again(
@@ -125,7 +125,7 @@ async def test_who_is_given_up_in_a_deadlock_does_it_again(
         other.execute("set deadlock_timeout = '100s'")  # so it is not the one that is given up
         _change(before, "alter role {} connection limit 3", login)
         _change(other, "revoke temporary on database {} from public", request.name)
-        enabling = asyncio.create_task(provider.enable_login(request.name, _API))
+        enabling = asyncio.create_task(provider.enable_login(request, _API))
         await _waits(world, f"alter role%{login}%")  # and has what `other` is going to ask for
         waiting = asyncio.create_task(asyncio.to_thread(other.execute, lock, (request.name,)))
         await _waits(world, "select pg_advisory_xact_lock%")
@@ -133,6 +133,6 @@ async def test_who_is_given_up_in_a_deadlock_does_it_again(
         await waiting
         other.commit()
     await enabling
-    async with provider.log_in(request.name, _API):
+    async with provider.log_in(request, _API):
         pass
-    assert await provider.connection_limit(request.name, "api") == _API.connection_limit
+    assert await provider.connection_limit(request, "api") == _API.connection_limit

@@ -23,16 +23,22 @@ from ghostcrm_provisioning.errors import (
     TransientFailure,
     WrongPassword,
 )
-from ghostcrm_provisioning.providers.provider import Connection, Login, Provider, Template
+from ghostcrm_provisioning.providers.provider import (
+    Connection,
+    DatabaseRequest,
+    Login,
+    Provider,
+    Template,
+)
 from tests.integration.waiting import eventually
 from tests.providers.conftest import OnPostgres
 
 STRANGE = r"""p@ss:/?#[]!$&'()*+,;=% "\<>^`{|}~-._"""
 
 
-async def _can_log_in(provider: Provider, name: str, login: Login) -> bool:
+async def _can_log_in(provider: Provider, request: DatabaseRequest, login: Login) -> bool:
     try:
-        async with provider.log_in(name, login):
+        async with provider.log_in(request, login):
             return True
     except GhostcrmError:
         return False
@@ -47,7 +53,7 @@ async def test_a_database_is_made_as_requested(world: OnPostgres, provider: Prov
     await provider.create(request)
     assert (await provider.observe(request)).holds
     assert world.inside(request.name) == ["from the template"]
-    async with provider.administer(request.name) as connection:
+    async with provider.administer(request) as connection:
         row = await (await connection.execute("select current_database() as name")).fetchone()
     assert row == {"name": request.name}
 
@@ -71,7 +77,7 @@ async def test_creating_it_eight_times_at_once_makes_one(world: OnPostgres) -> N
     assert len(world.databases(request)) == 2, "the database and its template"
     for each in providers:
         assert (await each.observe(request)).holds
-    assert await _can_log_in(providers[0], request.name, request.logins[0])
+    assert await _can_log_in(providers[0], request, request.logins[0])
     assert world.builds.count == 1
 
 
@@ -271,7 +277,7 @@ async def test_what_has_drifted_is_mended_by_creating_it_again(
     world.do("alter database {database} allow_connections false", **names)
     await provider.create(request)
     assert (await provider.observe(request)).holds
-    assert await _can_log_in(provider, request.name, request.logins[0])
+    assert await _can_log_in(provider, request, request.logins[0])
 
 
 # --- who may connect ------------------------------------------------------------------------------
@@ -289,7 +295,7 @@ async def test_nobody_elses_login_gets_in_at_any_moment(
 
     async def knock(name: str) -> None:
         nonlocal knocks
-        url = urlsplit(provider.login_url(other.name, stranger))
+        url = urlsplit(await provider.login_url(other, stranger))
         while not done.is_set():
             knocks += 1
             try:
@@ -317,7 +323,7 @@ async def test_nobody_elses_login_gets_in_at_any_moment(
         await asyncio.gather(*knocking)
         assert template in world.databases(fresh)
     assert knocks > 50
-    assert not await _can_log_in(provider, other.name, replace(stranger, password="wrong"))
+    assert not await _can_log_in(provider, other, replace(stranger, password="wrong"))
 
 
 async def test_only_its_own_logins_have_any_privilege_on_it(
@@ -341,25 +347,25 @@ async def test_a_login_without_a_password_waits_until_it_is_enabled(
     (row,) = world.ask("select * from pg_authid where rolname = %s", f"{request.name}_owner")
     assert (row["rolcanlogin"], row["rolpassword"]) == (False, None)
     owner = Login("owner", "now it has one")
-    assert not await _can_log_in(provider, request.name, owner)
-    await provider.enable_login(request.name, owner)
-    await provider.enable_login(request.name, owner)
-    assert await _can_log_in(provider, request.name, owner)
+    assert not await _can_log_in(provider, request, owner)
+    await provider.enable_login(request, owner)
+    await provider.enable_login(request, owner)
+    assert await _can_log_in(provider, request, owner)
     assert (await provider.observe(request)).holds, "an enabled login is no drift"
     await provider.create(request)
-    assert await _can_log_in(provider, request.name, owner), "creating again leaves it enabled"
+    assert await _can_log_in(provider, request, owner), "creating again leaves it enabled"
     other = world.another(request)
     await provider.create(other)
-    assert not await _can_log_in(provider, other.name, owner), "its namesake elsewhere stays closed"
+    assert not await _can_log_in(provider, other, owner), "its namesake elsewhere stays closed"
 
 
 async def test_enabling_a_login_of_no_database_is_an_error_of_ours(
     world: OnPostgres, provider: Provider
 ) -> None:
-    name = f"ghostcrm_{uuid4().hex}"
+    request = world.request()
     with pytest.raises(GhostcrmError):
-        await provider.enable_login(name, Login("app", "a password"))
-    assert world.ask("select from pg_roles where starts_with(rolname, %s)", name) == []
+        await provider.enable_login(request, Login("app", "a password"))
+    assert world.ask("select from pg_roles where starts_with(rolname, %s)", request.name) == []
 
 
 async def test_a_login_that_an_older_version_has_not_made_is_made_when_it_is_enabled(
@@ -368,8 +374,8 @@ async def test_a_login_that_an_older_version_has_not_made_is_made_when_it_is_ena
     request = world.request()
     await provider.create(request)
     later = Login("later", "a password", ("anon",), search_path=("auth",), connection_limit=3)
-    await asyncio.gather(*(provider.enable_login(request.name, later) for _ in range(4)))
-    assert await _can_log_in(provider, request.name, later)
+    await asyncio.gather(*(provider.enable_login(request, later) for _ in range(4)))
+    assert await _can_log_in(provider, request, later)
     complete = replace(request, logins=(*request.logins, later))
     assert (await provider.observe(complete)).holds, (
         "exactly as if it had been there from the start"
@@ -391,7 +397,7 @@ async def test_a_session_begins_with_the_settings_of_its_login(
     request = world.request(login)
     await provider.create(request)
     assert (await provider.observe(request)).holds
-    async with provider.log_in(request.name, login) as connection:
+    async with provider.log_in(request, login) as connection:
         row = await (
             await connection.execute(
                 "select current_setting('search_path') as path, current_user as role,"
@@ -412,11 +418,11 @@ async def test_a_login_that_does_not_inherit_has_its_groups_rights_only_as_them(
     login = Login("api", "its own password", ("anon", "authenticated"), inherits=False)
     request = world.request(login)
     await provider.create(request)
-    async with provider.administer(request.name) as inside:
+    async with provider.administer(request) as inside:
         await inside.execute("revoke all on public.things from public, anon, authenticated")
         await inside.execute("grant usage on schema public to anon, authenticated")
         await inside.execute("grant select on public.things to authenticated")
-    async with provider.log_in(request.name, login) as connection:
+    async with provider.log_in(request, login) as connection:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             await connection.execute("select from public.things")
         await connection.execute("set role anon")
@@ -442,7 +448,7 @@ async def test_the_login_that_creates_makes_schemas_and_trusted_extensions_in_it
     await provider.create(request)
     await provider.create(other)
     before = world.state(other)
-    async with provider.log_in(request.name, owner) as connection:
+    async with provider.log_in(request, owner) as connection:
         await connection.execute("create schema reports")
         await connection.execute("create extension pg_trgm schema reports")
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="superuser"):
@@ -465,8 +471,8 @@ async def test_the_login_that_creates_makes_schemas_and_trusted_extensions_in_it
     assert (await provider.observe(other)).holds
     assert (await provider.observe(request)).holds
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-        psycopg.connect(provider.login_url(request.name, owner), dbname=other.name)
-    async with provider.log_in(request.name, app) as connection:
+        psycopg.connect(await provider.login_url(request, owner), dbname=other.name)
+    async with provider.log_in(request, app) as connection:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             await connection.execute("create schema mine")
 
@@ -477,12 +483,12 @@ async def test_a_login_acts_as_what_it_is_for_and_keeps_its_limit(
     login = Login("app", "its own password", ("authenticated", "anon"), "authenticated", 1)
     request = world.request(login)
     await provider.create(request)
-    async with provider.log_in(request.name, login) as connection:
+    async with provider.log_in(request, login) as connection:
         row = await (
             await connection.execute("select current_user as acts_as, session_user as login")
         ).fetchone()
         assert row == {"acts_as": "authenticated", "login": f"{request.name}_app"}
-        assert not await _can_log_in(provider, request.name, login), "one connection is its limit"
+        assert not await _can_log_in(provider, request, login), "one connection is its limit"
 
 
 async def test_a_changed_limit_holds_from_the_next_connection_on(
@@ -491,17 +497,17 @@ async def test_a_changed_limit_holds_from_the_next_connection_on(
     login = Login("app", "its own password", ("authenticated", "anon"), "authenticated", 1)
     request = world.request(login, Login("owner"))
     await provider.create(request)
-    assert await provider.connection_limit(request.name, "app") == 1
-    async with provider.log_in(request.name, login):
-        assert not await _can_log_in(provider, request.name, login)
-        await provider.limit_connections(request.name, replace(login, connection_limit=2))
-        assert await provider.connection_limit(request.name, "app") == 2
-        async with provider.log_in(request.name, login) as second:
-            await provider.limit_connections(request.name, login)
+    assert await provider.connection_limit(request, "app") == 1
+    async with provider.log_in(request, login):
+        assert not await _can_log_in(provider, request, login)
+        await provider.limit_connections(request, replace(login, connection_limit=2))
+        assert await provider.connection_limit(request, "app") == 2
+        async with provider.log_in(request, login) as second:
+            await provider.limit_connections(request, login)
             await second.execute("select 1")  # what is open stays open
-            assert not await _can_log_in(provider, request.name, login)
-    await provider.limit_connections(request.name, login)
-    assert await _can_log_in(provider, request.name, login)
+            assert not await _can_log_in(provider, request, login)
+    await provider.limit_connections(request, login)
+    assert await _can_log_in(provider, request, login)
 
 
 async def test_limiting_connections_changes_nothing_else(
@@ -515,9 +521,9 @@ async def test_limiting_connections_changes_nothing_else(
     of_other = world.state(other)
     before = world.state(request)
     for login in (app, owner):
-        await provider.limit_connections(request.name, replace(login, connection_limit=3))
+        await provider.limit_connections(request, replace(login, connection_limit=3))
     for login in (app, owner):
-        await provider.limit_connections(request.name, login)
+        await provider.limit_connections(request, login)
     assert world.state(request) == before, "not its password, and a closed login stays closed"
     assert world.state(other) == of_other
     assert (await provider.observe(request)).holds
@@ -526,11 +532,11 @@ async def test_limiting_connections_changes_nothing_else(
 async def test_the_limit_of_a_login_that_is_not_there(
     world: OnPostgres, provider: Provider
 ) -> None:
-    name = f"ghostcrm_{uuid4().hex}"
-    assert await provider.connection_limit(name, "app") is None
+    request = world.request()
+    assert await provider.connection_limit(request, "app") is None
     with pytest.raises(PermanentFailure):
-        await provider.limit_connections(name, Login("app", connection_limit=1))
-    assert world.ask("select from pg_roles where rolname like %s", f"{name}%") == []
+        await provider.limit_connections(request, Login("app", connection_limit=1))
+    assert world.ask("select from pg_roles where starts_with(rolname, %s)", request.name) == []
 
 
 async def test_logins_can_be_enabled_and_limited_by_many_at_once(world: OnPostgres) -> None:
@@ -539,11 +545,11 @@ async def test_logins_can_be_enabled_and_limited_by_many_at_once(world: OnPostgr
     providers = [await world.provider() for _ in range(8)]
     owner = Login("owner", "now it has one", connection_limit=5)
     await asyncio.gather(
-        *(each.enable_login(request.name, owner) for each in providers),
-        *(each.limit_connections(request.name, owner) for each in providers),
+        *(each.enable_login(request, owner) for each in providers),
+        *(each.limit_connections(request, owner) for each in providers),
     )
-    assert await providers[0].connection_limit(request.name, "owner") == 5
-    assert await _can_log_in(providers[0], request.name, owner)
+    assert await providers[0].connection_limit(request, "owner") == 5
+    assert await _can_log_in(providers[0], request, owner)
 
 
 # --- passwords ------------------------------------------------------------------------------------
@@ -556,9 +562,9 @@ async def test_a_password_may_hold_every_printable_character(
     login = Login("app", password)
     request = world.request(login)
     await provider.create(request)
-    async with provider.log_in(request.name, login):
+    async with provider.log_in(request, login):
         pass
-    with psycopg.connect(provider.login_url(request.name, login)) as connection:
+    with psycopg.connect(await provider.login_url(request, login)) as connection:
         assert connection.info.dbname == request.name
 
 
@@ -567,11 +573,11 @@ async def test_no_password_is_ever_sent_in_clear(world: OnPostgres, provider: Pr
     app, owner = Login("app", passwords[0]), Login("owner")
     request = world.request(app, owner)
     await provider.create(request)
-    await provider.enable_login(request.name, replace(owner, password=passwords[1]))
-    async with provider.log_in(request.name, app):
+    await provider.enable_login(request, replace(owner, password=passwords[1]))
+    async with provider.log_in(request, app):
         running = world.ask("select query from pg_stat_activity")
     with pytest.raises(GhostcrmError) as refused:
-        async with provider.log_in(request.name, replace(app, password=f"{passwords[0]}x")):
+        async with provider.log_in(request, replace(app, password=f"{passwords[0]}x")):
             pass
 
     async def is_logged() -> bool:
@@ -739,10 +745,10 @@ async def test_a_closed_database_lets_nobody_in_and_ends_open_sessions(
     )
     assert not (await provider.observe_closed(request)).holds
     open_session = await psycopg.AsyncConnection.connect(
-        provider.login_url(request.name, own), autocommit=True
+        await provider.login_url(request, own), autocommit=True
     )
     by_mistake = await psycopg.AsyncConnection.connect(
-        urlsplit(provider.login_url(other.name, stranger))
+        urlsplit(await provider.login_url(other, stranger))
         ._replace(path=f"/{request.name}")
         .geturl()
     )
@@ -754,15 +760,15 @@ async def test_a_closed_database_lets_nobody_in_and_ends_open_sessions(
         with pytest.raises(psycopg.OperationalError):
             await session.execute("select 1")
         await session.close()
-    assert not await _can_log_in(provider, request.name, own)
+    assert not await _can_log_in(provider, request, own)
     assert (await provider.knock(other.name, stranger, at=request.name)).refused
     assert not (await provider.observe(request)).holds
     with pytest.raises(DatabaseClosed):
-        await provider.enable_login(request.name, Login("owner", "a password"))
+        await provider.enable_login(request, Login("owner", "a password"))
     assert (await provider.observe_closed(request)).holds
-    async with provider.administer(request.name):
+    async with provider.administer(request):
         pass
-    assert await _can_log_in(provider, other.name, stranger), "others do not notice"
+    assert await _can_log_in(provider, other, stranger), "others do not notice"
 
 
 async def test_reopening_lets_its_own_logins_in_as_they_were_and_nobody_else(
@@ -771,14 +777,14 @@ async def test_reopening_lets_its_own_logins_in_as_they_were_and_nobody_else(
     request = world.request()
     await provider.create(request)
     owner = Login("owner", "now it has one")
-    await provider.enable_login(request.name, owner)
+    await provider.enable_login(request, owner)
     world.do("grant connect on database {name} to public", name=request.name)
     await provider.close(request)
     for _ in range(2):
         await provider.reopen(request)
         assert (await provider.observe(request)).holds
     for login in (request.logins[0], owner):
-        assert await _can_log_in(provider, request.name, login)
+        assert await _can_log_in(provider, request, login)
     other = world.another(request)
     await provider.create(other)
     assert (await provider.knock(other.name, other.logins[0], at=request.name)).refused
@@ -793,14 +799,14 @@ async def test_a_login_is_admitted_to_a_closed_database_with_a_password_that_nob
     once = replace(known, password="for this once")
     await provider.close(request)
     await provider.admit(request, once)
-    assert await _can_log_in(provider, request.name, once)
-    assert not await _can_log_in(provider, request.name, known)
+    assert await _can_log_in(provider, request, once)
+    assert not await _can_log_in(provider, request, known)
     await provider.close(request)
     assert (await provider.observe_closed(request)).holds
-    assert not await _can_log_in(provider, request.name, once)
+    assert not await _can_log_in(provider, request, once)
     await provider.reopen(request)
-    assert await _can_log_in(provider, request.name, known)
-    assert not await _can_log_in(provider, request.name, once)
+    assert await _can_log_in(provider, request, known)
+    assert not await _can_log_in(provider, request, once)
 
 
 async def test_a_thing_with_another_stamp_is_neither_closed_nor_opened(
@@ -831,7 +837,7 @@ async def test_a_session_that_cannot_be_ended_is_seen(
     stranger = f"stranger_{uuid4().hex[:8]}"
     world.do("create role {stranger} login password 'its own'", stranger=stranger)
     world.do("grant connect on database {name} to {stranger}", name=request.name, stranger=stranger)
-    url = urlsplit(provider.login_url(request.name, request.logins[0]))
+    url = urlsplit(await provider.login_url(request, request.logins[0]))
     address = f"{stranger}:its%20own@{url.hostname}:{url.port}"
     session = await psycopg.AsyncConnection.connect(url._replace(netloc=address).geturl())
     await provider.close(request)
@@ -879,7 +885,7 @@ async def test_knocking_tells_what_a_login_may_do_inside(
     await provider.create(request)
     app = request.logins[0]
     assert (await provider.knock(request.name, app, at=request.name)).rights == ()
-    async with provider.administer(request.name) as inside:
+    async with provider.administer(request) as inside:
         await inside.execute("grant usage on schema public to public")
         # What everybody was given is the keeper's affair, where it is not in our own schemas.
         await inside.execute("grant select on public.things to public")

@@ -200,13 +200,14 @@ def print_preview(preview: PlanPreview) -> None:
             f"[{'red' if usage.is_in_the_way else 'yellow'}]{over}[/]" if over else "",
         )
     now = preview.connections_now
-    table.add_row(
-        "connections",
-        "",
-        _limit("connections", None if now == -1 else now),
-        _limit("connections", preview.connections_then),
-        "",
-    )
+    if preview.connections_then is not None:
+        table.add_row(
+            "connections",
+            "",
+            _limit("connections", None if now == -1 else now),
+            _limit("connections", preview.connections_then),
+            "",
+        )
     out.print(table)
     if preview.usages is None:
         out.print("[dim]Its blueprint does not count what is used.[/]")

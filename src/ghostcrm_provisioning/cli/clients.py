@@ -17,7 +17,7 @@ from rich.table import Table
 
 from ghostcrm_provisioning.cli.change_plan import change_plan_command, report_plan_change
 from ghostcrm_provisioning.cli.isolation import print_findings, release, verdicts, verified
-from ghostcrm_provisioning.cli.output import Json, duration, out, print_json, say
+from ghostcrm_provisioning.cli.output import Json, duration, err, out, print_json, say
 from ghostcrm_provisioning.cli.progress import steps_table
 from ghostcrm_provisioning.cli.provision import describe, report, watch
 from ghostcrm_provisioning.cli.session import ClientId, find_client_id, run_with_installation
@@ -276,9 +276,13 @@ def connect(
                 say(f"[dim]Yours to change: {', '.join(ours)}.[/]")
             return
         connection = await connect_to(installation, found, role=role, requested_by="cli")
+        if connection.warning is not None:
+            err.print(f"[yellow]![/] {escape(connection.warning)}")
         if as_json:
             print_json(connection.as_document())
             return
+        if connection.supabase_url is not None:
+            out.print(f"[dim]Supabase URL[/]      {escape(connection.supabase_url)}")
         out.print(f"[dim]Database URL[/]      {escape(connection.database_url)}")
         out.print(f"[dim]anon key[/]          {connection.anon_key}")
         out.print(f"[dim]service role key[/]  {connection.service_role_key}")

@@ -25,7 +25,7 @@ from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.clients.documents import instant, verdict_document
 from ghostcrm_provisioning.clients.verdict import StoredVerdict, list_verdicts
 from ghostcrm_provisioning.errors import GhostcrmError, InvalidInput
-from ghostcrm_provisioning.verification.doors import CONNECT, CONNECT_AS_ANOTHER_CLIENT
+from ghostcrm_provisioning.verification.doors import API, CONNECT, CONNECT_AS_ANOTHER_CLIENT
 from ghostcrm_provisioning.wiring import Installation
 
 _MOST_SENTENCES = 12
@@ -198,7 +198,7 @@ def _print_verdict(client: Client, verdict: StoredVerdict, *, dated: bool = Fals
     kinds = ", ".join(
         f"{number} {kind}"
         for kind, number in verdict.attempts.items()
-        if kind not in {CATALOG, CONNECT, CONNECT_AS_ANOTHER_CLIENT}
+        if kind not in {CATALOG, CONNECT, CONNECT_AS_ANOTHER_CLIENT, API}
     )
     if kinds:
         out.print(f"  [dim]Inside[/]    {escape(kinds)}")
@@ -212,6 +212,11 @@ def _print_verdict(client: Client, verdict: StoredVerdict, *, dated: bool = Fals
             "login could be tried"
         )
         out.print(f"  [dim]At doors[/]  {verdict.attempts[CONNECT]} connect, {others}")
+    if API in verdict.attempts:
+        out.print(
+            f"  [dim]At its API[/] {verdict.attempts[API]} questions, without a key, with the public keys, and "
+            "as a signed-in stranger"
+        )
     print_findings(client.id, verdict.sentences, indent="  ")
 
 

@@ -45,6 +45,18 @@ def settings_of(
     return settings
 
 
+def settings_at_supabase(
+    role: str, *, url: str, supabase_url: str, anon_key: str, service_role_key: str
+) -> dict[str, str]:
+    """The same where Supabase runs Auth and PostgREST itself."""
+    settings = {"DATABASE_URL": url, "SUPABASE_URL": supabase_url}
+    if role == APPLICATION:
+        settings["SUPABASE_ANON_KEY"] = anon_key
+    else:
+        settings["SUPABASE_SERVICE_ROLE_KEY"] = service_role_key
+    return settings
+
+
 def as_env_file(settings: Mapping[str, str]) -> str:
     """One ``NAME=value`` a line, as ``set -a; . FILE`` reads it. Values that are plain words, and ours
     are, stand without quotes, which ``docker run --env-file`` would take for a part of them."""

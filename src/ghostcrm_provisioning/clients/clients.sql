@@ -11,6 +11,7 @@ left join lateral (
 ) used on true
 where s.accepting
   and s.provider = %(provider)s
+  and (%(server_id)s::uuid is null or s.id = %(server_id)s)
   and (s.client_limit is null or used.clients < s.client_limit)
 order by used.clients, s.created_at
 limit 1
@@ -47,7 +48,7 @@ select c.id, c.name, c.plan, c.wanted_plan, c.blueprint, c.status::text, c.wante
        a.must_change_password as admin_must_change_password,
        d.id as database_id, d.name as database_name, d.status::text as database_status,
        d.blueprint_fingerprint, d.handed_over_at,
-       s.id as server_id, s.name as server_name, s.provider, s.region,
+       s.id as server_id, s.name as server_name, s.provider, coalesce(d.region, s.region) as region,
        c.quarantined_at, v.began_at as verified_at, v.holds as isolation_holds
 from clients c
 join client_admins a on a.client_id = c.id
@@ -126,6 +127,21 @@ select id, name from servers where name = %(name)s
 
 -- name: insert_home_server
 insert into servers (name, provider) values (%(name)s, 'postgres') on conflict do nothing
+
+-- name: find_organization
+select id from servers
+where provider = 'supabase' and organization_slug = %(organization_slug)s and api_url = %(api_url)s
+
+-- name: insert_organization
+insert into servers (name, provider, organization_slug, api_url)
+values (%(name)s, 'supabase', %(organization_slug)s, %(api_url)s) on conflict do nothing
+
+-- name: insert_place_of_given
+-- Databases that were there already.
+insert into servers (name, provider) values ('existing', 'existing') on conflict do nothing
+
+-- name: find_server
+select id, name, provider, organization_slug, api_url from servers where id = %(server_id)s
 
 -- name: who_may_connect_here
 -- Whether every login of the server may enter the control database; they can read nothing there.

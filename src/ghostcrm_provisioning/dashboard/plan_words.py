@@ -76,16 +76,17 @@ def lines_of(preview: PlanPreview) -> list[PreviewLine]:
             )
         )
     now = preview.connections_now
-    lines.append(
-        PreviewLine(
-            "Connections",
-            "–",
-            limit("connections", None if now == -1 else now),
-            limit("connections", preview.connections_then),
-            "",
-            "",
+    if preview.connections_then is not None:
+        lines.append(
+            PreviewLine(
+                "Connections",
+                "–",
+                limit("connections", None if now == -1 else now),
+                limit("connections", preview.connections_then),
+                "",
+                "",
+            )
         )
-    )
     return lines
 
 

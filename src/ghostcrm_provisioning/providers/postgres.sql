@@ -54,3 +54,13 @@ where starts_with(datname, %(prefix)s)
 -- name: end_own_sessions
 select pg_terminate_backend(pid, 5000) from pg_stat_activity
 where datname = %(name)s and usename = current_user and pid <> pg_backend_pid()
+
+-- name: logins_of
+-- Those that are members of others first: so may they go.
+select r.rolname
+from pg_roles r
+where starts_with(r.rolname, %(prefix)s)
+order by exists (
+    select from pg_auth_members m join pg_roles g on g.oid = m.roleid
+    where m.member = r.oid and starts_with(g.rolname, %(prefix)s)
+) desc, r.rolname

@@ -17,16 +17,25 @@ every provider promises (and ``tests/providers`` checks of each):
   be called again, after a crash at any instant, and ends the same.
 * Knocking (:meth:`Provider.knock`) tries a login on a database and tells what came of it. It never
   guesses: what is neither a refusal nor an entry is an error.
+* A database can be suspended (:meth:`Provider.suspend`): nobody enters, and where it can, it costs
+  nothing meanwhile. It can be removed; what was not made by the provider is never removed with it, and
+  :meth:`Provider.observe_absent` tells what was seen afterwards.
 * No password is sent in clear text inside a statement, and none appears in an error.
-* Errors are those of :mod:`ghostcrm_provisioning.errors`: transient, told to wait, or permanent.
+* Errors are those of :mod:`ghostcrm_provisioning.errors`: transient, told to wait, or permanent. What a
+  provider has not at all is ``NotOffered``, and says what there is instead: it is never silently left out.
+
+Where databases come from, they differ in what comes with them. On a server of our own there is a login
+for each purpose, and nothing else. At Supabase there is one login, the *owner* (and one for the application
+where the owner may make it), and beside the database run Auth, REST and Storage:
+:class:`ProjectServices`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from psycopg import AsyncConnection
@@ -75,14 +84,60 @@ class Template:
 
 
 @dataclass(frozen=True)
+class Given:
+    """A database that is there already, as whoever registered has named it.
+
+    Attributes:
+        database_url: a PostgreSQL URL, or the URL of a project at Supabase.
+        database_key: the project's service role key.
+        allow_other_tables: it may hold tables that are not ours; none of them is touched.
+    """
+
+    database_url: str = field(repr=False)
+    database_key: str | None = field(default=None, repr=False)
+    allow_other_tables: bool = False
+
+
+@dataclass(frozen=True)
+class ServiceKeys:
+    """Where the services beside a database are, and what opens them.
+
+    Attributes:
+        publishable, secret: Supabase's keys of today.
+        anon, service_role: the older ones, where the project still has them.
+    """
+
+    url: str
+    publishable: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
+    anon: str | None = field(default=None, repr=False)
+    service_role: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class DatabaseRequest:
-    """A database as it is wanted."""
+    """A database as it is wanted.
+
+    Attributes:
+        plan: by it, a provider may choose where the database is, and how large.
+        region: where it is to be; None leaves it to the provider's settings.
+        owner_password: of the owner, where that is the login that a provider gets with the database.
+        closed_password: the owner's while the database is closed, where a password is what closes it.
+        given: for a provider that takes what there is already.
+        keys: those of the services beside the database, once they are known.
+    """
 
     installation_id: UUID
     database_id: UUID
     name: str
     template: Template
     logins: tuple[Login, ...]
+    plan: str = ""
+    region: str | None = None
+    owner_password: str | None = field(default=None, repr=False)
+    closed_password: str | None = field(default=None, repr=False)
+    given: Given | None = field(default=None, repr=False)
+    keys: ServiceKeys | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -98,8 +153,90 @@ class Knock:
     rights: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class WantedUser:
+    """A user of the services beside a database, as they are wanted; the id was chosen before."""
+
+    user_id: UUID
+    email: str
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Something that a stranger was shown. ``caller`` is who asked, in words."""
+
+    code: str
+    sentence: str
+    subject: str
+    caller: str
+
+
+@dataclass(frozen=True)
+class ServiceKnocks:
+    """What came of knocking at the services: how many questions were asked, and what they showed."""
+
+    exposures: tuple[Exposure, ...] = ()
+    attempts: int = 0
+
+
+class ProjectServices(Protocol):
+    """What runs beside a database at Supabase (Auth, REST, Storage), reached over HTTP.
+
+    Every ``ensure`` may be called again, after a crash at any instant.
+    """
+
+    async def keys(self) -> ServiceKeys:
+        """What opens them, as it is now; to be sealed."""
+
+    async def observe_user(self, user: WantedUser) -> Observation:
+        """Whether the user is there, with this id and email."""
+
+    async def ensure_user(self, user: WantedUser, password_hash: str) -> None:
+        """Make the user; the password leaves us as its bcrypt hash only.
+
+        Raises:
+            AdminEmailTaken: the email belongs to a user with another id.
+        """
+
+    async def set_password(self, user_id: UUID, password: str, password_hash: str) -> bool:
+        """Give the user another password, to be changed; False when there is no such user."""
+
+    async def observe_settings(self, storage_bytes: int | None) -> Observation:
+        """Whether Auth, Storage and the network are set as our settings say."""
+
+    async def ensure_settings(self, storage_bytes: int | None) -> None:
+        """Set them so.
+
+        Args:
+            storage_bytes: as much as the plan allows for files; None for any number.
+        """
+
+    async def knock(self, tables: Sequence[str], functions: Sequence[str]) -> ServiceKnocks:
+        """Ask as strangers do, with no key, with the public ones, and signed in as nobody we know, for
+        rows of ``tables``, for users and for files.
+
+        Args:
+            functions: which signed-in users may execute, each as ``name``.
+
+        Raises:
+            TransientFailure, ToldToWait: it could not be tried; nothing was learned.
+        """
+
+
 class Provider(Protocol):
     """See the module's text for what is promised."""
+
+    @property
+    def kind(self) -> str:
+        """What ``servers.provider`` calls it: postgres, supabase or existing."""
+
+    @property
+    def copies_templates(self) -> bool:
+        """Whether a new database is a copy of its template, proven once; otherwise it begins empty, and
+        the template's fingerprint and ``build`` play no part."""
+
+    # --- making and finding -----------------------------------------------------------------------
 
     async def observe(self, request: DatabaseRequest) -> Observation:
         """Whether the database is there as requested."""
@@ -107,31 +244,66 @@ class Provider(Protocol):
     async def create(self, request: DatabaseRequest) -> None:
         """Make it so."""
 
-    async def enable_login(self, name: str, login: Login) -> None:
-        """Let ``login`` log in to the database ``name`` with its password, from now on. It becomes
-        as it is described here, and is made where an older version has not made it.
+    async def remove(self, request: DatabaseRequest) -> None:
+        """Have it gone, with what was made for it; there may be nothing (any more).
+
+        Raises:
+            StampMismatch: what has its name is not ours; it is left alone.
+        """
+
+    async def observe_absent(self, request: DatabaseRequest) -> Observation:
+        """Whether nothing is left of what was made for it."""
+
+    # --- getting in -------------------------------------------------------------------------------
+
+    def administer(self, request: DatabaseRequest) -> AbstractAsyncContextManager[Connection]:
+        """A connection as the one who may do most there, in autocommit mode, also while it is closed."""
+
+    async def is_supabase(self, request: DatabaseRequest) -> bool:
+        """Whether Supabase's own schemas and roles are there already, and are left alone. Where they are
+        not, we bring what a client database needs of them."""
+
+    async def offers_login(self, request: DatabaseRequest, key: str) -> bool:
+        """Whether the database has, or can have, a login ``key`` of its own."""
+
+    def log_in(
+        self, request: DatabaseRequest, login: Login
+    ) -> AbstractAsyncContextManager[Connection]:
+        """A connection with one of the database's own logins, in autocommit mode.
+
+        Raises:
+            NotOffered: it has no such login.
+        """
+
+    async def login_url(self, request: DatabaseRequest, login: Login) -> str:
+        """How ``login`` connects. Holds the password.
+
+        Raises:
+            NotOffered: it has no such login.
+        """
+
+    async def enable_login(self, request: DatabaseRequest, login: Login) -> None:
+        """Let ``login`` log in with its password, from now on. It becomes as it is described here, and
+        is made where an older version has not made it.
 
         Raises:
             DatabaseClosed: the database was closed, and stays so.
+            NotOffered: it cannot have such a login.
         """
 
-    async def connection_limit(self, name: str, key: str) -> int | None:
-        """How many connections the login ``key`` of the database ``name`` may have at the same time,
-        as it was seen now; -1 is any number, None is that there is no such login."""
+    async def connection_limit(self, request: DatabaseRequest, key: str) -> int | None:
+        """How many connections the login ``key`` may have at the same time, as it was seen now; -1 is
+        any number, None is that there is no such login."""
 
-    async def limit_connections(self, name: str, login: Login) -> None:
-        """Let ``login`` have ``login.connection_limit`` connections to the database ``name`` from now
-        on. Nothing else about the login changes. Connections that are open stay open, also when they
-        are more than that; new ones are refused until they are fewer."""
+    async def limit_connections(self, request: DatabaseRequest, login: Login) -> None:
+        """Let ``login`` have ``login.connection_limit`` connections from now on. Nothing else about the
+        login changes. Connections that are open stay open, also when they are more than that; new ones
+        are refused until they are fewer."""
 
-    def administer(self, name: str) -> AbstractAsyncContextManager[Connection]:
-        """A connection to the database ``name`` as its administrator, in autocommit mode."""
+    def services(self, request: DatabaseRequest) -> ProjectServices | None:
+        """What runs beside the database; None where nothing does."""
 
-    def log_in(self, name: str, login: Login) -> AbstractAsyncContextManager[Connection]:
-        """A connection to the database ``name`` with one of its own logins, in autocommit mode."""
-
-    def login_url(self, name: str, login: Login) -> str:
-        """How ``login`` connects to the database ``name``. Holds the password."""
+    # --- closing ----------------------------------------------------------------------------------
 
     async def close(self, request: DatabaseRequest) -> None:
         """Let nobody into the database any more, and end the sessions that are open."""
@@ -146,11 +318,28 @@ class Provider(Protocol):
     async def reopen(self, request: DatabaseRequest) -> None:
         """Let the database's own logins in again, with the passwords of the request; nobody else."""
 
+    async def suspend(self, request: DatabaseRequest) -> None:
+        """Have nobody enter it, and have it cost as little as can be, until :meth:`resume`."""
+
+    async def observe_suspended(self, request: DatabaseRequest) -> Observation:
+        """Whether it is suspended."""
+
+    async def resume(self, request: DatabaseRequest) -> None:
+        """Have it as :meth:`observe` wants it again."""
+
+    # --- doors ------------------------------------------------------------------------------------
+
+    @property
+    def has_neighbours(self) -> bool:
+        """Whether databases of several clients are on one server, so that the doors between them are to
+        be tried."""
+
     async def knock(self, name: str, login: Login, *, at: str) -> Knock:
-        """Try to enter the database ``at`` with ``login``, which is one of the database ``name``.
+        """Try to enter the database ``at`` with ``login``, which is one of the database ``name`` beside it.
 
         Raises:
             WrongPassword: the login itself was not accepted, so nothing was learned about ``at``.
+            NotOffered: there are no neighbours.
         """
 
     def shared_databases(self) -> tuple[str, ...]:

@@ -44,7 +44,11 @@ async def _asked_for(work: Work) -> PlanChange:
 
 
 async def plan_is_applied(work: Work) -> Observation:
-    return await observe_changed_plan(await work.as_owner(), work.client.wanted_plan, work.plan)
+    seen = await observe_changed_plan(await work.as_owner(), work.client.wanted_plan, work.plan)
+    if not seen.holds or (services := work.services) is None:
+        return seen
+    settings = await services.observe_settings(work.plan.max_storage_bytes)
+    return Observation(settings.holds, f"{seen.seen}; {settings.seen}")
 
 
 async def apply_plan_settings(work: Work) -> None:
@@ -56,6 +60,9 @@ async def apply_plan_settings(work: Work) -> None:
         allow_over_limit=change.allow_over_limit,
         still_ours=work.held.check,
     )
+    if (services := work.services) is not None:
+        await work.held.check()
+        await services.ensure_settings(work.plan.max_storage_bytes)
 
 
 def _application(work: Work) -> Login:
@@ -64,7 +71,9 @@ def _application(work: Work) -> Login:
 
 
 async def connections_are_limited(work: Work) -> Observation:
-    seen = await work.provider.connection_limit(work.request.name, APPLICATION)
+    if not await work.provider.offers_login(work.request, APPLICATION):
+        return Observation(True, "the application has no login of its own there")
+    seen = await work.provider.connection_limit(work.request, APPLICATION)
     if seen is None:
         return Observation(False, "the application's login is not there")
     return Observation(
@@ -74,7 +83,7 @@ async def connections_are_limited(work: Work) -> Observation:
 
 async def limit_connections(work: Work) -> None:
     await work.held.check()
-    await work.provider.limit_connections(work.request.name, _application(work))
+    await work.provider.limit_connections(work.request, _application(work))
 
 
 async def plan_is_recorded(work: Work) -> Observation:

@@ -21,7 +21,9 @@ from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.client_database.admin_user import (
     AdminUser,
     create_admin_user,
+    create_profile,
     observe_admin_user,
+    observe_profile,
 )
 from ghostcrm_provisioning.client_database.install import (
     install_blueprint,
@@ -29,23 +31,34 @@ from ghostcrm_provisioning.client_database.install import (
     observe_installation,
     stamp_database,
 )
-from ghostcrm_provisioning.client_database.isolation.proof import prove_isolation
+from ghostcrm_provisioning.client_database.isolation.proof import (
+    list_functions_for_users,
+    list_tables,
+    prove_isolation,
+    prove_template,
+)
 from ghostcrm_provisioning.client_database.plan_settings import apply_plan, observe_plan
 from ghostcrm_provisioning.clients.client import CLIENTS, Client
 from ghostcrm_provisioning.control_database.database import Connection
-from ghostcrm_provisioning.errors import PermanentFailure
+from ghostcrm_provisioning.errors import IsolationNotProven, PermanentFailure
 from ghostcrm_provisioning.observation import Observation
-from ghostcrm_provisioning.provisioning.work import Work
+from ghostcrm_provisioning.providers.provider import WantedUser
+from ghostcrm_provisioning.provisioning.work import Work, findings_of
 from ghostcrm_provisioning.provisioning.workflow import Step, Workflow
 
 
 async def database_is_acquired(work: Work) -> Observation:
-    return await work.provider.observe(work.request)
+    seen = await work.provider.observe(work.request)
+    if seen.holds and work.services is not None and work.request.keys is None:
+        return Observation(False, "what opens the project's services is not kept yet")
+    return seen
 
 
 async def acquire_database(work: Work) -> None:
     await work.provider.create(work.request)
-    work.connect_soon()
+    if (services := work.services) is not None and work.request.keys is None:
+        await work.keep_service_keys(await services.keys())
+    await work.connect_soon()
 
 
 async def blueprint_is_installed(work: Work) -> Observation:
@@ -71,11 +84,11 @@ async def blueprint_is_installed(work: Work) -> Observation:
 
 
 async def install(work: Work) -> None:
-    connection = await work.client_database()
+    connection, ground = await work.client_database(), await work.ground()
     installed = await observe_installation(connection)
     if installed is None or installed.fingerprint != work.blueprint.fingerprint:
-        await install_platform(connection)
-        await install_blueprint(connection, work.blueprint)
+        await install_platform(connection, ground=ground)
+        await install_blueprint(connection, work.blueprint, ground=ground)
     await stamp_database(connection, work.client.database_id)
 
 
@@ -88,8 +101,19 @@ def _admin_of(work: Work) -> AdminUser:
     )
 
 
+def _user_of(admin: AdminUser) -> WantedUser:
+    return WantedUser(
+        admin.user_id, admin.email, {"company_name": admin.company_name, "email_verified": True}
+    )
+
+
 async def admin_exists(work: Work) -> Observation:
-    return await observe_admin_user(await work.client_database(), _admin_of(work))
+    admin, connection = _admin_of(work), await work.client_database()
+    if (services := work.services) is None:
+        return await observe_admin_user(connection, admin)
+    # Where Auth comes with the database, it keeps its own tables: asked, never read or written.
+    user = await services.observe_user(_user_of(admin))
+    return await observe_profile(connection, admin) if user.holds else user
 
 
 async def create_admin(work: Work) -> None:
@@ -98,16 +122,25 @@ async def create_admin(work: Work) -> None:
             "The admin's password hash was erased at an earlier hand-over, yet the admin is missing.",
             next_step="Invite the admin anew through Supabase Auth.",
         )
-    await create_admin_user(await work.client_database(), _admin_of(work), work.password_hash)
+    admin, connection = _admin_of(work), await work.client_database()
+    if (services := work.services) is None:
+        await create_admin_user(connection, admin, work.password_hash)
+    else:
+        await services.ensure_user(_user_of(admin), work.password_hash)
+        await create_profile(connection, admin, ground=await work.ground())
 
 
 async def plan_is_applied(work: Work) -> Observation:
-    return await observe_plan(
+    seen = await observe_plan(
         await work.client_database(),
         work.client.wanted_plan,
         work.plan,
         company_name=work.client.name,
     )
+    if not seen.holds or (services := work.services) is None:
+        return seen
+    settings = await services.observe_settings(work.plan.max_storage_bytes)
+    return Observation(settings.holds, f"{seen.seen}; {settings.seen}")
 
 
 async def apply_plan_settings(work: Work) -> None:
@@ -116,15 +149,32 @@ async def apply_plan_settings(work: Work) -> None:
         work.client.wanted_plan,
         work.plan,
         company_name=work.client.name,
+        ground=await work.ground(),
     )
+    if (services := work.services) is not None:
+        await services.ensure_settings(work.plan.max_storage_bytes)
 
 
 async def isolation_is_proven(work: Work) -> Observation:
-    return await prove_isolation(
-        await work.client_database(),
+    connection, ground = await work.client_database(), await work.ground()
+    if not work.provider.copies_templates and not ground.is_supabase:
+        # It is no copy of anything that was proven: so the whole proof is made here.
+        return await prove_template(connection, work.blueprint.access)
+    seen = await prove_isolation(
+        connection,
         application=await work.as_application(),
         logins=tuple(f"{work.request.name}_{login.key}" for login in work.request.logins),
+        access=work.blueprint.access,
+        ground=ground,
     )
+    if (services := work.services) is None:
+        return seen
+    knocks = await services.knock(
+        await list_tables(connection), await list_functions_for_users(connection)
+    )
+    if findings := findings_of(knocks):
+        raise IsolationNotProven(findings[0].sentence, exposures=len(findings))
+    return Observation(True, f"{seen.seen}; {knocks.attempts} knocks at its API: nothing was shown")
 
 
 async def nothing_to_make(_: Work) -> None:

@@ -30,7 +30,8 @@ class RetryPolicy:
         """What follows from ``error`` in that attempt, when the step was started ``waited`` seconds
         ago for the first time."""
         if isinstance(error, ToldToWait):
-            if waited > self.longest_told_to_wait:
+            longest = max(self.longest_told_to_wait, error.patience_seconds or 0.0)
+            if waited > longest:
                 return Decision(None, attempt, "failed")
             return Decision(max(error.wait_seconds, 0.1), attempt, "told_to_wait")
         if not error.retryable or attempt >= self.max_attempts:

@@ -7,16 +7,18 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from uuid import UUID
 
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, Plan
+from ghostcrm_provisioning.client_database.ground import PLAIN, Ground
 from ghostcrm_provisioning.client_database.install import (
     install_blueprint,
     install_platform,
     platform_fingerprint,
 )
 from ghostcrm_provisioning.client_database.isolation.proof import prove_template
+from ghostcrm_provisioning.client_database.isolation.verdict import Finding
 from ghostcrm_provisioning.client_database.roles import (
     APPLICATION,
     CARETAKER,
@@ -26,13 +28,17 @@ from ghostcrm_provisioning.client_database.roles import (
     login_role,
 )
 from ghostcrm_provisioning.clients.client import CLIENTS, Client, names_of_seals
-from ghostcrm_provisioning.clients.credentials import Credentials
+from ghostcrm_provisioning.clients.credentials import CLOSED, Credentials
 from ghostcrm_provisioning.clients.run import HeldRun
 from ghostcrm_provisioning.providers.provider import (
     Connection,
     DatabaseRequest,
+    Given,
     Login,
+    ProjectServices,
     Provider,
+    ServiceKeys,
+    ServiceKnocks,
     Template,
 )
 from ghostcrm_provisioning.sealing import Sealer
@@ -50,21 +56,40 @@ class Work:
     request: DatabaseRequest
     owner: Login
     password_hash: str | None = field(repr=False)
+    sealer: Sealer = field(repr=False)
+    _ground: Ground | None = None
     _resources: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
     _connecting: dict[str, asyncio.Task[Connection]] = field(default_factory=dict, repr=False)
 
-    def connect_soon(self) -> None:
+    @property
+    def services(self) -> ProjectServices | None:
+        """What runs beside the client database."""
+        return self.provider.services(self.request)
+
+    async def connect_soon(self) -> None:
         """Begin to connect to the client database, as administrator and as its application, so that
         the steps to come need not wait for it."""
         self._connect("administrator")
-        self._connect(APPLICATION)
+        if await self.provider.offers_login(self.request, APPLICATION):
+            self._connect(APPLICATION)
 
     async def client_database(self) -> Connection:
         """A connection to the client database as its administrator, kept for the whole run."""
         return await self._connect("administrator")
 
-    async def as_application(self) -> Connection:
-        """A connection to the client database with its application's own login, kept as well."""
+    async def ground(self) -> Ground:
+        """What the client database stands on."""
+        if self._ground is None:
+            self._ground = await ground_of(
+                self.provider, self.request, await self.client_database()
+            )
+        return self._ground
+
+    async def as_application(self) -> Connection | None:
+        """A connection to the client database with its application's own login, kept as well; None where
+        there is no such login."""
+        if not await self.provider.offers_login(self.request, APPLICATION):
+            return None
         return await self._connect(APPLICATION)
 
     async def as_owner(self) -> Connection:
@@ -74,8 +99,14 @@ class Work:
         and what these do, they must not do with our administrator's rights (not even ``set role``
         keeps them from that). Enables the login."""
         if OWNER not in self._connecting:
-            await self.provider.enable_login(self.request.name, self.owner)
+            await self.provider.enable_login(self.request, self.owner)
         return await self._connect(OWNER)
+
+    async def keep_service_keys(self, keys: ServiceKeys) -> None:
+        """Seal what opens the services beside the database, before anything rests on it."""
+        async with self.held.holding() as control:
+            await seal_service_keys(control, self.sealer, self.client, keys)
+        self.request = replace(self.request, keys=keys)
 
     async def close(self) -> None:
         await asyncio.gather(*self._connecting.values(), return_exceptions=True)
@@ -83,13 +114,12 @@ class Work:
 
     def _connect(self, login_key: str) -> asyncio.Task[Connection]:
         if login_key not in self._connecting:
-            name = self.request.name
             logins = {each.key: each for each in (*self.request.logins, self.owner)}
             login = logins.get(login_key)
             connection = (
-                self.provider.administer(name)
+                self.provider.administer(self.request)
                 if login is None
-                else self.provider.log_in(name, login)
+                else self.provider.log_in(self.request, login)
             )
             self._connecting[login_key] = asyncio.create_task(
                 self._resources.enter_async_context(connection)
@@ -144,26 +174,106 @@ def login_of(
     )
 
 
-async def ensure_caretaker(provider: Provider, name: str, credentials: Credentials) -> Login:
+async def ground_of(provider: Provider, request: DatabaseRequest, connection: Connection) -> Ground:
+    """What the database stands on; ``connection`` is its administrator's."""
+    if not await provider.is_supabase(request):
+        return PLAIN
+    row = await (await connection.execute("select session_user::text as owner")).fetchone()
+    return Ground(owner=str(row["owner"]) if row else "postgres", is_supabase=True)
+
+
+def findings_of(knocks: ServiceKnocks) -> list[Finding]:
+    """What strangers were shown by the services beside a database, as findings of a proof."""
+    return [
+        Finding(each.code, each.sentence, subject=each.subject, caller=each.caller)
+        for each in knocks.exposures
+    ]
+
+
+async def ensure_caretaker(
+    provider: Provider, request: DatabaseRequest, credentials: Credentials
+) -> Login | None:
     """Our own login in a client's database, which can log in: see
-    :data:`~ghostcrm_provisioning.client_database.roles.CARETAKER`."""
+    :data:`~ghostcrm_provisioning.client_database.roles.CARETAKER`. None where there is none: there the
+    administrator has no more rights than the database's owner."""
+    if not await provider.offers_login(request, CARETAKER):
+        return None
     password = credentials.passwords.get(CARETAKER)
     if password is not None:
         return login_of(login_role(CARETAKER), password=password)
     # Of a client from before there were caretakers: anew at each use.
     login = login_of(login_role(CARETAKER), password=secrets.token_urlsafe(24))
-    await provider.enable_login(name, login)
+    await provider.enable_login(request, login)
     return login
 
 
 @asynccontextmanager
 async def as_caretaker(
-    provider: Provider, name: str, credentials: Credentials
+    provider: Provider, request: DatabaseRequest, credentials: Credentials
 ) -> AsyncIterator[Connection]:
     """A connection to a database that was handed over, for our own work in it."""
-    login = await ensure_caretaker(provider, name, credentials)
-    async with provider.log_in(name, login) as connection:
+    login = await ensure_caretaker(provider, request, credentials)
+    async with (
+        provider.administer(request) if login is None else provider.log_in(request, login)
+    ) as connection:
         yield connection
+
+
+def request_of(
+    client: Client,
+    credentials: Credentials,
+    *,
+    installation_id: UUID,
+    blueprint: Blueprint | None = None,
+    plan: Plan | None = None,
+) -> DatabaseRequest:
+    """The client's database as it is wanted.
+
+    Args:
+        blueprint, plan: what is needed to make it; without them it can be found, entered and closed.
+    """
+    given, keys = credentials.given, credentials.services
+    return DatabaseRequest(
+        installation_id=installation_id,
+        database_id=client.database_id,
+        name=client.database_name,
+        template=Template("", _builds_nothing) if blueprint is None else template_of(blueprint),
+        logins=() if plan is None else logins_of(credentials, plan),
+        plan=client.wanted_plan,
+        region=client.region,
+        owner_password=credentials.passwords.get(OWNER),
+        closed_password=credentials.passwords.get(CLOSED),
+        given=None if given is None else Given(**given),
+        keys=None if keys is None else ServiceKeys(**keys),
+    )
+
+
+async def _builds_nothing(_: Connection) -> None:
+    raise NotImplementedError("what is only looked for is not built")
+
+
+async def find_request(
+    control: Connection, sealer: Sealer, client: Client, *, installation_id: UUID
+) -> tuple[DatabaseRequest, Credentials]:
+    """How a client's database is found, entered and closed, and its credentials."""
+    credentials, _ = await open_secrets(control, sealer, client)
+    return request_of(client, credentials, installation_id=installation_id), credentials
+
+
+async def seal_service_keys(
+    control: Connection, sealer: Sealer, client: Client, keys: ServiceKeys
+) -> None:
+    """Put the keys of the services beside a client's database among its credentials."""
+    await control.execute(CLIENTS["lock_credentials"], {"database_id": client.database_id})
+    credentials, _ = await open_secrets(control, sealer, client)
+    _, of_database = names_of_seals(client.id, client.database_id)
+    sealed = sealer.seal(
+        replace(credentials, services=asdict(keys)).as_text(), belongs_to=of_database
+    )
+    await control.execute(
+        CLIENTS["replace_credentials"],
+        {"database_id": client.database_id, "credentials_sealed": sealed},
+    )
 
 
 async def open_secrets(
@@ -203,13 +313,14 @@ async def gather_work(
         blueprint=blueprint,
         plan=plan,
         provider=provider,
-        request=DatabaseRequest(
+        request=request_of(
+            client,
+            credentials,
             installation_id=installation_id,
-            database_id=client.database_id,
-            name=client.database_name,
-            template=template_of(blueprint),
-            logins=logins_of(credentials, plan),
+            blueprint=blueprint,
+            plan=plan,
         ),
         owner=login_of(login_role(OWNER), password=credentials.passwords[OWNER]),
         password_hash=password_hash,
+        sealer=sealer,
     )

@@ -11,21 +11,18 @@ into its functions and triggers runs in these sessions.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib.resources import files
 from uuid import UUID
 
-from psycopg import AsyncConnection, sql
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import dict_row
 
 from ghostcrm_provisioning.client_database.install import install_platform, platform_fingerprint
 from ghostcrm_provisioning.client_database.roles import AUTH_ROLE
 from ghostcrm_provisioning.errors import PostconditionNotMet
 from ghostcrm_provisioning.named_sql import NamedSql
-from ghostcrm_provisioning.postgres_errors import translating
 from ghostcrm_provisioning.providers.postgres import PostgresProvider
 from ghostcrm_provisioning.providers.postgres_logins import login_name
 from ghostcrm_provisioning.providers.provider import (
@@ -72,7 +69,7 @@ class ProjectDatabases:
         """Make it, or what is missing of it."""
         request = self._request(project)
         await self._provider.create(request)
-        async with self._provider.administer(project.database) as connection:
+        async with self._provider.administer(request) as connection:
             statement = sql.SQL(PROJECT_DATABASE["let_owner_in"]).format(
                 owner=sql.Identifier(login_name(project.database, OWNER))
             )
@@ -100,7 +97,7 @@ class ProjectDatabases:
         Raises:
             ValueError: it holds something else than ASCII.
         """
-        await self._provider.enable_login(project.database, _owner(password))
+        await self._provider.enable_login(self._request(project), _owner(password))
 
     async def remove(self, project: Project) -> None:
         """Drop the database and its logins; seen to be gone afterwards.
@@ -108,41 +105,27 @@ class ProjectDatabases:
         Raises:
             StampMismatch: a database of that name is there, but not this one.
         """
-        async with self._on_the_server() as connection:
-            name = {"name": project.database}
-            found = await connection.execute(PROJECT_DATABASE["database_exists"], name)
-            if await found.fetchone() is not None:
-                # Also looks whether it carries our stamp.
-                await self._provider.close(self._request(project))
-                await connection.execute(
-                    sql.SQL("drop database if exists {}").format(sql.Identifier(project.database))
-                )
-            prefix = {"prefix": f"{project.database}_"}
-            rows = await (
-                await connection.execute(PROJECT_DATABASE["logins_of"], prefix)
-            ).fetchall()
-            # One that has another as its group goes first.
-            for row in sorted(rows, key=lambda row: str(row["rolname"]), reverse=True):
-                await connection.execute(
-                    sql.SQL("drop role if exists {}").format(sql.Identifier(str(row["rolname"])))
-                )
-            found = await connection.execute(PROJECT_DATABASE["database_exists"], name)
-            if await found.fetchone() is not None:
-                raise PostconditionNotMet(f"The database of project {project.ref} is still there.")
+        request = self._request(project)
+        await self._provider.remove(request)
+        seen = await self._provider.observe_absent(request)
+        if not seen.holds:
+            raise PostconditionNotMet(f"The database of project {project.ref}: {seen.seen}.")
 
     def as_owner(self, project: Project) -> AbstractAsyncContextManager[Connection]:
         """A connection for SQL of the Management API: the owner's rights, and no others."""
         return self._provider.log_in(
-            project.database, _query(project.database, project.secrets.query_password)
+            self._request(project), _query(project.database, project.secrets.query_password)
         )
 
     def as_services(self, project: Project) -> AbstractAsyncContextManager[Connection]:
         """A connection for the project's services, without rights until it becomes somebody."""
-        return self._provider.log_in(project.database, _services(project.secrets.services_password))
+        return self._provider.log_in(
+            self._request(project), _services(project.secrets.services_password)
+        )
 
     def as_auth(self, project: Project) -> AbstractAsyncContextManager[Connection]:
         """A connection of Auth, to whom the users' tables belong."""
-        return self._provider.log_in(project.database, _auth(project.secrets.auth_password))
+        return self._provider.log_in(self._request(project), _auth(project.secrets.auth_password))
 
     def place(self, project: Project) -> Place:
         """How to get there directly."""
@@ -167,19 +150,6 @@ class ProjectDatabases:
                 _auth(project.secrets.auth_password),
             ),
         )
-
-    @asynccontextmanager
-    async def _on_the_server(self) -> AsyncIterator[AsyncConnection[dict[str, object]]]:
-        with translating("the home server"):
-            connection = await AsyncConnection.connect(
-                self._home_url,
-                autocommit=True,
-                row_factory=dict_row,
-                connect_timeout=10,
-                application_name="ghostcrm platform",
-            )
-            async with connection:
-                yield connection
 
 
 def _owner(password: str) -> Login:

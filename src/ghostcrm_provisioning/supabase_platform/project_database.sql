@@ -20,9 +20,3 @@ create policy "the project's owner" on auth.users to {owner} using (true) with c
 drop policy if exists "the project's owner" on auth.identities;
 create policy "the project's owner" on auth.identities to {owner} using (true) with check (true);
 reset role
-
--- name: database_exists
-select datname from pg_database where datname = %(name)s
-
--- name: logins_of
-select rolname from pg_roles where starts_with(rolname, %(prefix)s)

@@ -16,6 +16,8 @@ from ghostcrm_provisioning.providers.provider import Login, Provider
 # Kinds of attempts, as they are counted in a verdict.
 CONNECT = "connect"
 CONNECT_AS_ANOTHER_CLIENT = "connectAsAnotherClient"
+# At the services beside a database, over HTTP.
+API = "api"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ async def knock_at_doors(
         neighbours: tried in turn, until one can be; a login whose password was changed, or that has no
             connection left, tells nothing.
     """
+    if not provider.has_neighbours:
+        return Knocks((), {})
     findings: list[Finding] = []
     attempts = {CONNECT: 0, CONNECT_AS_ANOTHER_CLIENT: 0}
     for neighbour in neighbours:

@@ -44,14 +44,13 @@ from ghostcrm_provisioning.providers.provider import (
     DatabaseRequest,
     Login,
     Provider,
-    Template,
 )
 from ghostcrm_provisioning.provisioning.client_database_provisioner import Providers
 from ghostcrm_provisioning.provisioning.work import (
     ensure_caretaker,
-    logins_of,
+    find_request,
     open_secrets,
-    template_of,
+    request_of,
 )
 from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.queue.provisioning_queue import AskedVerification, ProvisioningQueue
@@ -267,7 +266,7 @@ class Verifier:
     async def _make_quarantine(self, turn: Turn, client: Client) -> None:
         provider = await self._providers.of_server(client.server_id)
         await turn.check()
-        await make_quarantine(self._control, provider, client, self._request_to_close(client))
+        await make_quarantine(self._control, provider, client, await self._request_to_close(client))
 
     async def _make_release(self, turn: Turn, client: Client) -> None:
         blueprint = await asyncio.to_thread(read_blueprint, client.blueprint)
@@ -318,18 +317,34 @@ class Verifier:
         blueprint = await asyncio.to_thread(read_blueprint, client.blueprint)
         request = await self._request(client, blueprint)
         provider = await self._providers.of_server(client.server_id)
-        neighbours = await self._neighbours(client)
-        application = next(login for login in request.logins if login.key == APPLICATION)
-        caretaker = await self._caretaker(client, provider)
+        neighbours = await self._neighbours(client) if provider.has_neighbours else []
+        application = None
+        if await provider.offers_login(request, APPLICATION):
+            application = next(login for login in request.logins if login.key == APPLICATION)
+        caretaker = await self._caretaker(client, provider, request)
         # Made with another version of the blueprint, it is not to be measured by this one's matrix.
         is_as_declared = client.blueprint_fingerprint == blueprint.fingerprint
         access = blueprint.access if is_as_declared else None
-        if client.status != "quarantined":
+        is_closed = client.status == "quarantined"
+        if not is_closed or application is None or caretaker is None:
             return await attack(
-                provider, request, application, caretaker, access=access, neighbours=neighbours
+                provider,
+                request,
+                None if is_closed else application,
+                caretaker,
+                access=access,
+                neighbours=neighbours,
+                knock_at_services=not is_closed,
             )
         async with self._admitted(turn, provider, request, application, caretaker) as admitted:
-            return await attack(provider, request, *admitted, access=access, neighbours=neighbours)
+            return await attack(
+                provider,
+                request,
+                *admitted,
+                access=access,
+                neighbours=neighbours,
+                knock_at_services=False,
+            )
 
     @asynccontextmanager
     async def _admitted(
@@ -407,28 +422,28 @@ class Verifier:
     async def _request(self, client: Client, blueprint: Blueprint) -> DatabaseRequest:
         async with self._control.connection() as connection:
             credentials, _ = await open_secrets(connection, self._sealer, client)
-        return DatabaseRequest(
+        return request_of(
+            client,
+            credentials,
             installation_id=self._installation_id,
-            database_id=client.database_id,
-            name=client.database_name,
-            template=template_of(blueprint),
-            logins=logins_of(credentials, blueprint.plan(client.plan)),
+            blueprint=blueprint,
+            plan=blueprint.plan(client.plan),
         )
 
-    async def _caretaker(self, client: Client, provider: Provider) -> Login:
+    async def _caretaker(
+        self, client: Client, provider: Provider, request: DatabaseRequest
+    ) -> Login | None:
         async with self._control.connection() as connection:
             credentials, _ = await open_secrets(connection, self._sealer, client)
-        return await ensure_caretaker(provider, client.database_name, credentials)
+        return await ensure_caretaker(provider, request, credentials)
 
-    def _request_to_close(self, client: Client) -> DatabaseRequest:
-        """To close a database, nothing of its blueprint or its credentials need be at hand."""
-        return DatabaseRequest(
-            installation_id=self._installation_id,
-            database_id=client.database_id,
-            name=client.database_name,
-            template=Template("", _builds_nothing),
-            logins=(),
-        )
+    async def _request_to_close(self, client: Client) -> DatabaseRequest:
+        """To close a database, nothing of its blueprint need be at hand."""
+        async with self._control.connection() as connection:
+            request, _ = await find_request(
+                connection, self._sealer, client, installation_id=self._installation_id
+            )
+        return request
 
     async def _neighbours(self, client: Client) -> list[Neighbour]:
         rows = await self._control.fetch_all(
@@ -464,10 +479,6 @@ def _refuse_what_is_not_quarantined(client: Client) -> None:
             f"{client.name} is not in quarantine (it is {client.status}).",
             next_step=f"See how it stands with `ghostcrm clients explain {client.id}`.",
         )
-
-
-async def _builds_nothing(_: Connection) -> None:
-    raise NotImplementedError("a database that is closed is not built")
 
 
 def _log_of(client: Client) -> FilteringBoundLogger:

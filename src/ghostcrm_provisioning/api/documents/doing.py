@@ -49,7 +49,7 @@ class Connections(Document):
     """Connections of the client's application; null is none to say of, -1 any number."""
 
     allowed_now: int | None
-    allowed_then: int
+    allowed_then: int | None
 
 
 class PlanPreview(Document):

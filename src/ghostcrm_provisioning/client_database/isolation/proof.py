@@ -34,6 +34,7 @@ from psycopg.rows import DictRow
 from ghostcrm_provisioning.client_database.access_matrix import AccessMatrix
 from ghostcrm_provisioning.client_database.ground import PLAIN, Ground
 from ghostcrm_provisioning.client_database.isolation.attack import (
+    ATTACK,
     Outcome,
     attack,
     find_unlisted,
@@ -320,6 +321,17 @@ async def _grants_anything(application: Connection, table: str) -> bool:
     """GRANT by somebody without the right only warns; what counts is what it did."""
     row = await (await application.execute(PROOF["is_owner_of"], {"table": table})).fetchone()
     return row is not None and bool(row["holds"])
+
+
+async def list_tables(connection: Connection) -> list[str]:
+    """The tables of public, of which strangers must see nothing."""
+    return await _table_names(connection)
+
+
+async def list_functions_for_users(connection: Connection) -> list[str]:
+    """The names of the functions of public that signed-in users may execute."""
+    rows = await (await connection.execute(ATTACK["functions_for_users"])).fetchall()
+    return sorted({str(row["function"]).partition("(")[0] for row in rows})
 
 
 async def _table_names(connection: Connection) -> list[str]:

@@ -64,19 +64,29 @@ class ManagementApi:
 
     async def regions(self, slug: str) -> frozenset[str]:
         """The codes of the regions, and groups of them, in which the organization may have projects."""
-        template = "/v1/projects/available-regions"
-        request = Request("GET", template, template, query=[("organization_slug", slug)])
-        try:
-            answer = await self._exchange.ask(request)
-        except ResourceMissing as missing:
-            raise _no_organization(slug) from missing
-        every = answer.get("all") if isinstance(answer, dict) else None
+        every = (await self._regions(slug)).get("all")
         return frozenset(
             str(region["code"])
             for name in ("smartGroup", "specific")
             for region in list_of(every, name)
             if isinstance(region, dict) and region.get("code")
         )
+
+    async def recommended_region(self, slug: str) -> str | None:
+        """The group of regions that Supabase recommends to whoever asks from where we are."""
+        recommended = (await self._regions(slug)).get("recommendations")
+        group = recommended.get("smartGroup") if isinstance(recommended, dict) else None
+        code = group.get("code") if isinstance(group, dict) else None
+        return code if isinstance(code, str) and code else None
+
+    async def _regions(self, slug: str) -> dict[str, Any]:
+        template = "/v1/projects/available-regions"
+        request = Request("GET", template, template, query=[("organization_slug", slug)])
+        try:
+            answer = await self._exchange.ask(request)
+        except ResourceMissing as missing:
+            raise _no_organization(slug) from missing
+        return answer if isinstance(answer, dict) else {}
 
     # --- projects ---------------------------------------------------------------------------------
 

@@ -126,3 +126,19 @@ class ProjectRecords:
 
     async def is_removed(self, database_id: UUID) -> None:
         await self._control.execute(SUPABASE_PROJECTS["is_removed"], database_id=database_id)
+
+    async def keep_schemas(self, database_id: UUID, schemas: str) -> None:
+        """Record what the REST API shows, before it is made to show nothing."""
+        await self._control.execute(
+            SUPABASE_PROJECTS["keep_schemas"], database_id=database_id, schemas=schemas
+        )
+
+    async def schemas_before_closing(self, database_id: UUID) -> str | None:
+        """What it showed before it was closed; None while it is not closed."""
+        row = await self._control.fetch_one(
+            SUPABASE_PROJECTS["schemas_before_closing"], database_id=database_id
+        )
+        return None if row is None else row["schemas_before_closing"]
+
+    async def forget_schemas(self, database_id: UUID) -> None:
+        await self._control.execute(SUPABASE_PROJECTS["forget_schemas"], database_id=database_id)

@@ -45,10 +45,10 @@ _Asked = Literal["PAUSE_ASKED", "RESTORE_ASKED", "DELETE_ASKED"]
 
 @dataclass(frozen=True)
 class WantedProject:
-    """A project as it is wanted. ``region`` is one, or a group of them."""
+    """A project as it is wanted. ``region`` is one, or a group of them; None leaves it to Supabase."""
 
     database_id: UUID
-    region: str
+    region: str | None
     database_password: str = field(repr=False)
     instance_size: str | None = None
 

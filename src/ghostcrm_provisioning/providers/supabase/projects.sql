@@ -53,3 +53,14 @@ where database_id = %(database_id)s
 update supabase_projects
 set removed_at = coalesce(removed_at, clock_timestamp()), create_sent_at = null
 where database_id = %(database_id)s
+
+-- name: keep_schemas
+-- The first to close it knows what was shown before.
+update supabase_projects set schemas_before_closing = coalesce(schemas_before_closing, %(schemas)s)
+where database_id = %(database_id)s
+
+-- name: schemas_before_closing
+select schemas_before_closing from supabase_projects where database_id = %(database_id)s
+
+-- name: forget_schemas
+update supabase_projects set schemas_before_closing = null where database_id = %(database_id)s

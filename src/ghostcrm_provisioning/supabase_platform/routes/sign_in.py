@@ -58,24 +58,6 @@ async def public_keys(project: ReachableProject) -> dict[str, Any]:
     return key_set(project)
 
 
-@router.get("/settings")
-async def public_settings(project: ReachableProject, caller: TheCaller) -> dict[str, Any]:
-    """What everybody with a key may know."""
-    settings = auth_settings_of(project)
-    return {
-        "external": {
-            "email": bool(settings["external_email_enabled"]),
-            "phone": bool(settings["external_phone_enabled"]),
-            "anonymous_users": bool(settings["external_anonymous_users_enabled"]),
-        },
-        "disable_signup": bool(settings["disable_signup"]),
-        "mailer_autoconfirm": bool(settings["mailer_autoconfirm"]),
-        "phone_autoconfirm": bool(settings["sms_autoconfirm"]),
-        "sms_provider": settings["sms_provider"] or "",
-        "saml_enabled": bool(settings["saml_enabled"]),
-    }
-
-
 @router.get("/user")
 async def current_user(
     request: Request, platform: ThePlatform, project: ReachableProject, caller: TheCaller

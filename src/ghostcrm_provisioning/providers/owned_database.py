@@ -1,0 +1,228 @@
+"""A database whose owner is the one login that we were given: a project's at Supabase, or one that was there.
+
+Where the owner may make logins (Supabase's ``postgres`` may), the application gets one of its own, which
+policies bind. Where it may not, the application's connection is the owner's, which begins as
+``authenticated``: bound by policies for as long as nobody resets it. That is said wherever it is given out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import AsyncConnection, sql
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row
+
+from ghostcrm_provisioning.errors import GhostcrmError, NotOffered
+from ghostcrm_provisioning.named_sql import NamedSql
+from ghostcrm_provisioning.postgres_errors import translating
+from ghostcrm_provisioning.providers.postgres_logins import let_log_in, make_scram_verifier
+from ghostcrm_provisioning.providers.postgres_server import connection_url
+from ghostcrm_provisioning.providers.provider import Connection, Login
+
+OWNED = NamedSql(__package__, "owned_database.sql")
+
+OWNER = "owner"
+APPLICATION = "app"
+APPLICATION_LOGIN = "ghostcrm_app"
+_OURS = "ghostcrm provider"
+# Whom the owner's connection begins as, where these have no login of their own.
+_BEGINS_AS = {APPLICATION: "authenticated", "service": "service_role"}
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a database is. ``tenant`` is what a pooler wants after the name of every login.
+
+    Attributes:
+        certificates: a file with whom to trust; without one, TLS is demanded, not proven.
+    """
+
+    host: str
+    port: int
+    database: str
+    owner: str
+    tenant: str = ""
+    certificates: str | None = None
+
+    @property
+    def sslmode(self) -> str:
+        if self.host in _LOCAL or self.host.startswith("/"):
+            return "prefer"
+        return "require" if self.certificates is None else "verify-full"
+
+    def url(self, login: str, password: str) -> str:
+        """How a login connects. Holds the password."""
+        return connection_url(
+            host=self.host,
+            port=str(self.port),
+            database=self.database,
+            user=f"{login}{self.tenant}",
+            password=password,
+            sslmode=self.sslmode,
+        )
+
+
+@asynccontextmanager
+async def log_in(
+    place: Place, login: str, password: str, *, where: str
+) -> AsyncIterator[Connection]:
+    """A connection of that login, in autocommit mode.
+
+    Raises:
+        DatabaseRejected: the password is not accepted; ServerUnreachable, DatabaseBusy, ToldToWait.
+    """
+    with translating(where):
+        trusted = {} if place.certificates is None else {"sslrootcert": place.certificates}
+        connection: Connection = await AsyncConnection.connect(
+            make_conninfo(place.url(login, password), **trusted),
+            autocommit=True,
+            row_factory=dict_row,
+            connect_timeout=10,
+            application_name=_OURS,
+        )
+        async with connection:
+            yield connection
+
+
+@asynccontextmanager
+async def connect_as_owner(place: Place, password: str, *, where: str) -> AsyncIterator[Connection]:
+    """The owner's connection, in autocommit mode, with our time-outs.
+
+    Raises:
+        As :func:`log_in`.
+    """
+    async with log_in(place, place.owner, password, where=where) as connection:
+        await connection.execute(OWNED["set_time_outs"])
+        yield connection
+
+
+async def find_connection_limit(connection: Connection) -> int | None:
+    """Of the application's login; None where there is none."""
+    row = await (
+        await connection.execute(OWNED["find_login"], {"login": APPLICATION_LOGIN})
+    ).fetchone()
+    return None if row is None else int(row["rolconnlimit"])
+
+
+async def ensure_application_login(connection: Connection, login: Login) -> bool:
+    """Make the application's login as it is described; False where the owner may not."""
+    if login.password is None:
+        raise ValueError("a login is made with its password")
+    row = await (await connection.execute(OWNED["own_rights"])).fetchone()
+    if row is None or not row["makes_logins"]:
+        return False
+    verifier = await asyncio.to_thread(make_scram_verifier, login.password)
+    name = sql.Identifier(APPLICATION_LOGIN)
+    try:
+        async with connection.transaction():
+            is_there = await find_connection_limit(connection) is not None
+            await connection.execute(
+                sql.SQL("{} role {} inherit connection limit {}").format(
+                    sql.SQL("alter" if is_there else "create"),
+                    name,
+                    sql.Literal(login.connection_limit),
+                )
+            )
+            groups = sql.SQL(", ").join(map(sql.Identifier, login.member_of))
+            await connection.execute(sql.SQL("grant {} to {}").format(groups, name))
+            await connection.execute(let_log_in(name, verifier))
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
+
+
+async def limit_application(connection: Connection, limit: int) -> None:
+    """How many connections the application's login may have."""
+    await connection.execute(
+        sql.SQL("alter role {} connection limit {}").format(
+            sql.Identifier(APPLICATION_LOGIN), sql.Literal(limit)
+        )
+    )
+
+
+async def shut_application_out(connection: Connection) -> None:
+    """Its login may not log in any more, if it has one."""
+    if await find_connection_limit(connection) is not None:
+        await connection.execute(
+            sql.SQL("alter role {} nologin").format(sql.Identifier(APPLICATION_LOGIN))
+        )
+
+
+async def end_sessions(connection: Connection) -> None:
+    """End what the application and others with the owner's login have open."""
+    await connection.execute(OWNED["end_sessions"], await _logins(connection))
+
+
+async def others_inside(connection: Connection) -> list[str]:
+    """With which logins somebody else is in there."""
+    rows = await (
+        await connection.execute(OWNED["others_inside"], await _logins(connection))
+    ).fetchall()
+    return [str(row["login"]) for row in rows]
+
+
+async def application_may_log_in(connection: Connection) -> bool:
+    """Whether it has a login of its own that is let in."""
+    row = await (
+        await connection.execute(OWNED["find_login"], {"login": APPLICATION_LOGIN})
+    ).fetchone()
+    return row is not None and bool(row["rolcanlogin"])
+
+
+async def url_of(
+    place: Place, login: Login, *, owner_password: str, has_application_login: bool, where: str
+) -> str:
+    """How ``login`` connects. Holds the password.
+
+    Raises:
+        NotOffered: there is no such login.
+        DatabaseRejected, ServerUnreachable …: whether a connection begins as it should, cannot be seen.
+    """
+    as_owner = place.url(place.owner, owner_password)
+    if login.key == OWNER:
+        return as_owner
+    if login.key == APPLICATION and has_application_login:
+        return place.url(APPLICATION_LOGIN, login.password or "")
+    role = _BEGINS_AS.get(login.key)
+    if role is None:
+        raise not_offered(login.key)
+    url = f"{as_owner}{'&' if '?' in as_owner else '?'}options=-c%20role%3D{role}"
+    # A pooler may leave options out: what would then be given out is the owner.
+    if await _current_user(url, where=where) != role:
+        raise not_offered(login.key)
+    return url
+
+
+async def _current_user(url: str, *, where: str) -> str:
+    with translating(where):
+        connection = await AsyncConnection.connect(
+            url, autocommit=True, connect_timeout=10, application_name=_OURS
+        )
+        async with connection:
+            row = await (await connection.execute("select current_user::text")).fetchone()
+    return str(row[0]) if row else ""
+
+
+def not_offered(key: str) -> GhostcrmError:
+    """For a login that such a database has not, with what there is instead."""
+    instead = {
+        "app": "Use the project's URL with its publishable (anon) key, and the token of who has signed in.",
+        "service": "Use the project's URL with its secret (service role) key.",
+        "auth": "Supabase runs Auth itself; administer it with the secret (service role) key.",
+        "api": "Supabase runs PostgREST itself, under the project's URL.",
+    }
+    return NotOffered(
+        f"This client's database has no login {key!r}.",
+        next_step=instead.get(key, "Use --role app or --role owner."),
+    )
+
+
+async def _logins(connection: Connection) -> dict[str, object]:
+    row = await (await connection.execute(OWNED["own_rights"])).fetchone()
+    return {"logins": [str(row["name"]) if row else "", APPLICATION_LOGIN], "ours": _OURS}

@@ -1,0 +1,22 @@
+-- name: own_rights
+-- What the login that we are may do about other logins.
+select r.rolcreaterole or r.rolsuper as makes_logins, r.rolname as name
+from pg_roles r where r.rolname = session_user
+
+-- name: find_login
+select rolcanlogin, rolconnlimit from pg_roles where rolname = %(login)s
+
+-- name: others_inside
+-- Who else is connected to this database with one of these logins. Our own connections say so.
+select distinct usename::text as login from pg_stat_activity
+where datname = current_database() and usename = any(%(logins)s)
+  and pid <> pg_backend_pid() and application_name <> %(ours)s
+
+-- name: end_sessions
+select pg_terminate_backend(pid, 5000) from pg_stat_activity
+where datname = current_database() and usename = any(%(logins)s)
+  and pid <> pg_backend_pid() and application_name <> %(ours)s
+
+-- name: set_time_outs
+select set_config('statement_timeout', '60s', false), set_config('lock_timeout', '30s', false),
+       set_config('timezone', 'UTC', false), set_config('search_path', '', false)

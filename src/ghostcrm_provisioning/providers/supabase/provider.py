@@ -1,0 +1,347 @@
+"""Client databases as projects at Supabase: the provider ``supabase``.
+
+A project is made, found, paused and deleted by :mod:`.projects`; in its database we are its owner, through
+the session pooler (which is reached over IPv4 as well), and beside it run Auth, REST and Storage.
+
+A project is closed by what its owner can change: REST shows no schema of ours, the owner's password is
+another one, which only we know, and the application's own login is shut out. Auth and Storage go on
+answering; who must not be answered at all is suspended, which pauses the project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ghostcrm_provisioning.control_database.database import ControlDatabase
+from ghostcrm_provisioning.errors import (
+    DatabaseClosed,
+    DatabaseRejected,
+    NotOffered,
+    PostconditionNotMet,
+    ProjectGone,
+)
+from ghostcrm_provisioning.observation import Observation
+from ghostcrm_provisioning.providers import owned_database as owned
+from ghostcrm_provisioning.providers.owned_database import Place
+from ghostcrm_provisioning.providers.provider import (
+    Connection,
+    DatabaseRequest,
+    Knock,
+    Login,
+    ProjectServices,
+)
+from ghostcrm_provisioning.providers.supabase.documents import HEALTHY, Pooler, Project
+from ghostcrm_provisioning.providers.supabase.management_api import ManagementApi
+from ghostcrm_provisioning.providers.supabase.patience import PAUSED
+from ghostcrm_provisioning.providers.supabase.project_records import ProjectRecords
+from ghostcrm_provisioning.providers.supabase.projects import SupabaseProjects, WantedProject
+from ghostcrm_provisioning.providers.supabase.services import Services
+from ghostcrm_provisioning.settings import Settings
+
+# What REST shows while a project is closed: a schema of ours that nobody may use.
+_NOTHING = "ghostcrm_provisioning"
+_EVERYTHING = "public,graphql_public"  # Supabase's default
+_TRANSACTION_PORT, _SESSION_PORT = 6543, 5432
+
+
+class SupabaseProvider:
+    """Projects in one organization.
+
+    Args:
+        projects: of that organization.
+        api_url: where its Management API answers.
+    """
+
+    def __init__(
+        self,
+        api: ManagementApi,
+        projects: SupabaseProjects,
+        control: ControlDatabase,
+        *,
+        settings: Settings,
+        api_url: str,
+        organization_slug: str,
+    ) -> None:
+        self._slug = organization_slug
+        self._recommended: str | None = None
+        self._api = api
+        self._projects = projects
+        self._records = ProjectRecords(control)
+        self._settings = settings
+        self._api_url = api_url
+        self._places: dict[str, Place] = {}
+
+    @property
+    def kind(self) -> str:
+        return "supabase"
+
+    @property
+    def copies_templates(self) -> bool:
+        return False
+
+    @property
+    def has_neighbours(self) -> bool:
+        return False
+
+    # --- making and finding -----------------------------------------------------------------------
+
+    async def observe(self, request: DatabaseRequest) -> Observation:
+        project = await self._projects.observe(request.database_id)
+        if project is None:
+            return Observation(False, "there is no project yet")
+        if project.status != HEALTHY:
+            return Observation(False, f"the project {project.ref} is {project.status}")
+        if await self._records.schemas_before_closing(request.database_id) is not None:
+            return Observation(False, f"the project {project.ref} is closed")
+        return Observation(True, f"the project {project.ref} runs in {project.region}")
+
+    async def create(self, request: DatabaseRequest) -> None:
+        await self._projects.ensure_project(await self._wanted(request))
+        async with self.administer(request) as connection:
+            for login in request.logins:
+                if login.key == owned.APPLICATION and login.password is not None:
+                    await owned.ensure_application_login(connection, login)
+
+    async def remove(self, request: DatabaseRequest) -> None:
+        await self._projects.delete(request.database_id)
+
+    async def observe_absent(self, request: DatabaseRequest) -> Observation:
+        project = await self._projects.observe(request.database_id)
+        if project is not None and project.status != "REMOVED":
+            return Observation(False, f"the project {project.ref} is {project.status}")
+        return Observation(True, "the project is not there")
+
+    # --- getting in -------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def administer(self, request: DatabaseRequest) -> AsyncIterator[Connection]:
+        place = await self._place(request)
+        where = _where(place)
+        passwords = [each for each in (request.owner_password, request.closed_password) if each]
+        if await self._records.schemas_before_closing(request.database_id) is not None:
+            passwords.reverse()  # it is closed, or about to be
+        for password in passwords:
+            try:
+                async with owned.connect_as_owner(place, password, where=where) as connection:
+                    yield connection
+                    return
+            except DatabaseRejected as refused:
+                # Between the wish to close it and its being closed, either may be the one.
+                if password == passwords[-1] or "password" not in refused.message.lower():
+                    raise
+
+    async def is_supabase(self, request: DatabaseRequest) -> bool:
+        return True
+
+    async def offers_login(self, request: DatabaseRequest, key: str) -> bool:
+        if key == owned.APPLICATION:
+            async with self.administer(request) as connection:
+                return await owned.find_connection_limit(connection) is not None
+        return key == owned.OWNER
+
+    @asynccontextmanager
+    async def log_in(self, request: DatabaseRequest, login: Login) -> AsyncIterator[Connection]:
+        place = await self._place(request)
+        where = _where(place)
+        if login.key == owned.OWNER:
+            async with owned.connect_as_owner(
+                place, request.owner_password or "", where=where
+            ) as connection:
+                yield connection
+        elif await self.offers_login(request, login.key):
+            async with owned.log_in(
+                place, owned.APPLICATION_LOGIN, login.password or "", where=where
+            ) as connection:
+                yield connection
+        else:
+            raise owned.not_offered(login.key)
+
+    async def login_url(self, request: DatabaseRequest, login: Login) -> str:
+        place = await self._place(request)
+        return await owned.url_of(
+            place,
+            login,
+            owner_password=request.owner_password or "",
+            has_application_login=login.key == owned.APPLICATION
+            and await self.offers_login(request, login.key),
+            where=_where(place),
+        )
+
+    async def enable_login(self, request: DatabaseRequest, login: Login) -> None:
+        if login.key not in {owned.OWNER, owned.APPLICATION, "service"}:
+            raise owned.not_offered(login.key)
+        if await self._records.schemas_before_closing(request.database_id) is not None:
+            raise DatabaseClosed(
+                f"The project of {request.name} is closed: no login is let in.",
+                database=request.name,
+            )
+        if login.key == owned.APPLICATION:
+            async with self.administer(request) as connection:
+                if not await owned.ensure_application_login(connection, login):
+                    raise owned.not_offered(login.key)
+
+    async def connection_limit(self, request: DatabaseRequest, key: str) -> int | None:
+        if key != owned.APPLICATION:
+            return None
+        async with self.administer(request) as connection:
+            return await owned.find_connection_limit(connection)
+
+    async def limit_connections(self, request: DatabaseRequest, login: Login) -> None:
+        if login.key != owned.APPLICATION:
+            raise owned.not_offered(login.key)
+        async with self.administer(request) as connection:
+            if await owned.find_connection_limit(connection) is None:
+                raise owned.not_offered(login.key)
+            await owned.limit_application(connection, login.connection_limit)
+
+    def services(self, request: DatabaseRequest) -> ProjectServices:
+        return Services(
+            self._api, self._projects, request, settings=self._settings, api_url=self._api_url
+        )
+
+    # --- closing ----------------------------------------------------------------------------------
+
+    async def close(self, request: DatabaseRequest) -> None:
+        project = await self._running(request)
+        if request.closed_password is None:
+            raise PostconditionNotMet("There is no password to close the project with.")
+        shown = (await self._api.postgrest(project.ref)).schemas or _EVERYTHING
+        await self._records.keep_schemas(
+            request.database_id, _EVERYTHING if shown == _NOTHING else shown
+        )
+        if shown != _NOTHING:
+            await self._api.set_postgrest(project.ref, db_schema=_NOTHING)
+        await self._api.set_database_password(project.ref, request.closed_password)
+        async with self.administer(request) as connection:
+            await owned.shut_application_out(connection)
+            await owned.end_sessions(connection)
+
+    async def observe_closed(self, request: DatabaseRequest) -> Observation:
+        project = await self._running(request)
+        shown = (await self._api.postgrest(project.ref)).schemas
+        if shown != _NOTHING:
+            return Observation(False, f"its REST API shows {shown or 'what it shows by default'}")
+        if await self._lets_in(request, request.owner_password or ""):
+            return Observation(False, "the owner's password is still the one that was given out")
+        async with self.administer(request) as connection:
+            if await owned.application_may_log_in(connection):
+                return Observation(False, "the application may still log in")
+            if others := await owned.others_inside(connection):
+                return Observation(False, f"{', '.join(others)} is still connected to it")
+        return Observation(True, "REST shows nothing, nobody may enter it, and nobody is in it")
+
+    async def admit(self, request: DatabaseRequest, login: Login) -> None:
+        """What is tried in a closed project, its owner tries."""
+        raise owned.not_offered(login.key)
+
+    async def reopen(self, request: DatabaseRequest) -> None:
+        project = await self._running(request)
+        if request.owner_password is None:
+            raise PostconditionNotMet("There is no password to open the project with.")
+        # The application's login gets its password before anybody may enter.
+        async with self.administer(request) as connection:
+            for login in request.logins:
+                if login.key == owned.APPLICATION and login.password is not None:
+                    await owned.ensure_application_login(connection, login)
+        await self._api.set_database_password(project.ref, request.owner_password)
+        shown = await self._records.schemas_before_closing(request.database_id)
+        await self._api.set_postgrest(project.ref, db_schema=shown or _EVERYTHING)
+        if (await self._api.postgrest(project.ref)).schemas == _NOTHING:
+            raise PostconditionNotMet(f"The project {project.ref} shows nothing yet.")
+        await self._records.forget_schemas(request.database_id)
+
+    async def suspend(self, request: DatabaseRequest) -> None:
+        await self._projects.pause(request.database_id)
+
+    async def observe_suspended(self, request: DatabaseRequest) -> Observation:
+        project = await self._projects.observe(request.database_id)
+        if project is None:
+            return Observation(False, "there is no project")
+        return Observation(
+            project.status == PAUSED, f"the project {project.ref} is {project.status}"
+        )
+
+    async def resume(self, request: DatabaseRequest) -> None:
+        await self._projects.restore(request.database_id)
+
+    # --- doors ------------------------------------------------------------------------------------
+
+    async def knock(self, name: str, login: Login, *, at: str) -> Knock:
+        raise NotOffered(
+            f"{at} is a project of its own: there is no door between it and {name}.",
+            next_step="Nothing; each project has a server of its own.",
+        )
+
+    def shared_databases(self) -> tuple[str, ...]:
+        return ()
+
+    # --- where it is ------------------------------------------------------------------------------
+
+    async def _wanted(self, request: DatabaseRequest) -> WantedProject:
+        return WantedProject(
+            database_id=request.database_id,
+            region=await self._region(request),
+            database_password=request.owner_password or "",
+            instance_size=self._settings.supabase_instance_size(request.plan),
+        )
+
+    async def _region(self, request: DatabaseRequest) -> str | None:
+        """As the client or its plan wants it; else the one that Supabase recommends from here."""
+        region = request.region or self._settings.supabase_region_for(request.plan)
+        if region is None and self._recommended is None:
+            self._recommended = await self._api.recommended_region(self._slug)
+        return region or self._recommended
+
+    async def _running(self, request: DatabaseRequest) -> Project:
+        project = await self._projects.observe(request.database_id)
+        if project is None:
+            raise ProjectGone(f"The database {request.database_id} has no project at Supabase.")
+        return project
+
+    async def _place(self, request: DatabaseRequest) -> Place:
+        """Where its database is: as Supabase says, not as we would put it together."""
+        record = await self._records.find(request.database_id)
+        if record is None or record.ref is None:
+            raise ProjectGone(f"The database {request.database_id} has no project at Supabase.")
+        if record.ref not in self._places:
+            poolers = await self._api.poolers(record.ref)
+            primary = next(
+                (each for each in poolers if each.kind in {None, "PRIMARY"}),
+                next(iter(poolers), None),
+            )
+            if primary is None:
+                raise PostconditionNotMet(f"The project {record.ref} has no pooler.")
+            certificates = self._settings.supabase_ca_file
+            self._places[record.ref] = place_of(
+                primary,
+                record.ref,
+                certificates=None if certificates is None else str(certificates),
+            )
+        return self._places[record.ref]
+
+    async def _lets_in(self, request: DatabaseRequest, password: str) -> bool:
+        place = await self._place(request)
+        try:
+            async with owned.connect_as_owner(place, password, where="the project's database"):
+                return True
+        except DatabaseRejected:
+            return False
+
+
+def _where(place: Place) -> str:
+    return f"the database of the project {place.tenant.lstrip('.') or place.database}"
+
+
+def place_of(pooler: Pooler, ref: str, *, certificates: str | None = None) -> Place:
+    """Where sessions are pooled. Supavisor pools transactions on port 6543 and sessions on 5432 of the
+    same host (Supabase's documentation, *Connect to your database*); what is told is often the former."""
+    tenant = f".{ref}" if pooler.user.endswith(f".{ref}") else ""
+    return Place(
+        host=pooler.host,
+        port=_SESSION_PORT if pooler.port == _TRANSACTION_PORT else pooler.port,
+        database=pooler.database,
+        owner=pooler.user.removesuffix(tenant) if tenant else pooler.user,
+        tenant=tenant,
+        certificates=certificates,
+    )

@@ -1,0 +1,166 @@
+"""What runs beside a project's database: its users, its settings, its files, and what strangers get of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from uuid import UUID
+
+from ghostcrm_provisioning.errors import NotFound, PostconditionNotMet, ProjectGone
+from ghostcrm_provisioning.observation import Observation
+from ghostcrm_provisioning.providers.provider import (
+    DatabaseRequest,
+    Exposure,
+    ServiceKeys,
+    ServiceKnocks,
+    WantedUser,
+)
+from ghostcrm_provisioning.providers.supabase import auth_admin
+from ghostcrm_provisioning.providers.supabase.api_attack import Targets, attack_api
+from ghostcrm_provisioning.providers.supabase.auth_admin import AuthAdmin
+from ghostcrm_provisioning.providers.supabase.management_api import ManagementApi
+from ghostcrm_provisioning.providers.supabase.project_api import ProjectApi, project_url
+from ghostcrm_provisioning.providers.supabase.project_settings import (
+    ProjectSettings,
+    wanted_settings,
+)
+from ghostcrm_provisioning.providers.supabase.projects import SupabaseProjects
+from ghostcrm_provisioning.providers.supabase.storage import (
+    ClientFiles,
+    WantedBucket,
+    client_files,
+)
+from ghostcrm_provisioning.settings import Settings
+
+
+class Services:
+    """The services of one project."""
+
+    def __init__(
+        self,
+        api: ManagementApi,
+        projects: SupabaseProjects,
+        request: DatabaseRequest,
+        *,
+        settings: Settings,
+        api_url: str,
+    ) -> None:
+        self._api = api
+        self._projects = projects
+        self._request = request
+        self._settings = settings
+        self._api_url = api_url
+        self._set = ProjectSettings(api, wanted_settings(settings))
+
+    async def keys(self) -> ServiceKeys:
+        found = await self._projects.keys(self._request.database_id)
+        return ServiceKeys(
+            url=project_url(self._api_url, await self._ref()),
+            publishable=found.publishable,
+            secret=found.secret,
+            anon=found.anon,
+            service_role=found.service_role,
+        )
+
+    async def observe_user(self, user: WantedUser) -> Observation:
+        async with self._users() as users:
+            found = await users.find_user(user.user_id)
+        if found is None:
+            return Observation(False, "the admin is no user of the project")
+        if found.email != user.email.lower():
+            return Observation(False, "the admin's user has another email")
+        if not found.email_confirmed:
+            return Observation(False, "the admin's email is not confirmed")
+        return Observation(True, f"{user.email} can sign in")
+
+    async def ensure_user(self, user: WantedUser, password_hash: str) -> None:
+        async with self._users() as users:
+            await users.ensure_user(
+                auth_admin.WantedUser(user.user_id, user.email, user.metadata), password_hash
+            )
+
+    async def set_password(self, user_id: UUID, password: str, password_hash: str) -> bool:
+        async with self._users() as users:
+            try:
+                await users.set_password(user_id, password)
+            except NotFound:
+                return False
+        return True
+
+    async def observe_settings(self, storage_bytes: int | None) -> Observation:
+        ref = await self._ref()
+        seen = await self._set.observe(ref)
+        if not seen.holds:
+            return seen
+        async with self._files(ref) as files:
+            bucket = await files.observe(self._bucket(storage_bytes))
+        return Observation(bucket.holds, f"{seen.seen}; {bucket.seen}")
+
+    async def ensure_settings(self, storage_bytes: int | None) -> None:
+        ref = await self._ref()
+        async with self._files(ref) as files:
+            await files.ensure(self._bucket(storage_bytes))
+        # Last, because networks may be restricted by it.
+        await self._set.apply(ref)
+
+    async def knock(self, tables: Sequence[str], functions: Sequence[str]) -> ServiceKnocks:
+        keys = self._known_keys()
+        outcome = await attack_api(
+            project_url=keys.url,
+            service_key=keys.secret or keys.service_role or "",
+            public_keys={
+                title: key
+                for title, key in (
+                    ("the publishable key", keys.publishable),
+                    ("the anon key", keys.anon),
+                )
+                if key is not None
+            },
+            targets=Targets(frozenset(tables), frozenset(functions)),
+            stamp=str(self._request.database_id),
+            request_seconds=self._settings.supabase_request_seconds,
+        )
+        return ServiceKnocks(
+            tuple(
+                Exposure(each.code, each.sentence, each.subject, each.caller)
+                for each in outcome.exposures
+            ),
+            sum(outcome.attempts.values()),
+        )
+
+    def _bucket(self, storage_bytes: int | None) -> WantedBucket:
+        return client_files(
+            largest_file=self._settings.supabase_largest_file(self._request.plan),
+            plan_bytes=storage_bytes,
+        )
+
+    @asynccontextmanager
+    async def _files(self, ref: str) -> AsyncIterator[ClientFiles]:
+        keys = self._known_keys()
+        async with ProjectApi(
+            project_url=keys.url,
+            key=keys.secret or keys.service_role,
+            request_seconds=self._settings.supabase_request_seconds,
+        ) as project:
+            yield ClientFiles(self._api, project, ref)
+
+    def _users(self) -> AbstractAsyncContextManager[AuthAdmin]:
+        keys = self._known_keys()
+        return AuthAdmin(
+            keys.url,
+            keys.secret or keys.service_role or "",
+            request_seconds=self._settings.supabase_request_seconds,
+        )
+
+    def _known_keys(self) -> ServiceKeys:
+        if self._request.keys is None:
+            raise PostconditionNotMet("The keys of the project are not known yet.")
+        return self._request.keys
+
+    async def _ref(self) -> str:
+        project = await self._projects.observe(self._request.database_id)
+        if project is None:
+            raise ProjectGone(
+                f"The database {self._request.database_id} has no project at Supabase."
+            )
+        return project.ref
