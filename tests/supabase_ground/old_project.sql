@@ -70,7 +70,21 @@ grant usage on schema pgbouncer to pgbouncer;
 
 -- With "enable automatic RLS" when the project was made.
 create function public.rls_auto_enable() returns event_trigger
-language plpgsql security definer set search_path = 'pg_catalog' as $$ begin end $$;
+language plpgsql security definer set search_path = 'pg_catalog' as $$
+declare
+    made record;
+begin
+    for made in
+        select object_identity from pg_event_trigger_ddl_commands()
+        where object_type in ('table', 'partitioned table') and schema_name = 'public'
+    loop
+        execute format('alter table %s enable row level security', made.object_identity);
+    end loop;
+end
+$$;
+create event trigger ensure_rls on ddl_command_end
+    when tag in ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO')
+    execute function public.rls_auto_enable();
 alter function public.rls_auto_enable() owner to {owner};
 grant execute on function public.rls_auto_enable() to anon, authenticated, service_role;
 

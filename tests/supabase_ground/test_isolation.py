@@ -129,7 +129,8 @@ _BORN_OPEN = (
         "Policy open on table contacts is always true",
     ),
     (
-        "create table public.unprotected (id int)",
+        "create table public.unprotected (id int);"
+        " alter table public.unprotected disable row level security",
         "Row level security is off on table unprotected",
     ),
     (

@@ -7,6 +7,7 @@ together with its entry in the history. Where the connection leads is not known 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -134,12 +135,10 @@ async def install_blueprint(
         if migration.version in applied:
             continue
         async with connection.transaction():
-            statements: list[str] = []
             await become_owner(connection, ground)
             if watcher is not None:
                 await watcher.migration_begins(connection, migration)
-            for script in migration.scripts:
-                statements += await run_as_owner(connection, script, watcher, ground=ground)
+            statements = await _run_all(connection, migration.scripts, watcher, ground)
             await connection.execute("reset role")
             await connection.execute(
                 INSTALL["record_migration"],
@@ -148,8 +147,7 @@ async def install_blueprint(
         applied_now.append(migration.version)
     async with connection.transaction():
         await become_owner(connection, ground)
-        for seed in blueprint.seeds:
-            await run_as_owner(connection, seed, watcher, ground=ground)
+        await _run_all(connection, blueprint.seeds, watcher, ground)
         await connection.execute("reset role")
         await connection.execute(
             INSTALL["stamp_blueprint"],
@@ -162,6 +160,47 @@ async def become_owner(connection: Connection, ground: Ground = PLAIN) -> None:
     """Until the end of the transaction: the owner's rights, and where Supabase looks for names."""
     await connection.execute("set local search_path = public, extensions")
     await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(ground.owner)))
+
+
+async def _run_all(
+    connection: Connection, scripts: Sequence[Script], watcher: Watcher | None, ground: Ground
+) -> list[str]:
+    """Run a blueprint's scripts in the caller's transaction; returns the texts of their statements."""
+    if watcher is None and scripts:
+        texts = await _run_at_once(connection, scripts, ground)
+        if texts is not None:
+            return texts
+    texts = []
+    for script in scripts:
+        texts += await run_as_owner(connection, script, watcher, ground=ground)
+    return texts
+
+
+async def _run_at_once(
+    connection: Connection, scripts: Sequence[Script], ground: Ground
+) -> list[str] | None:
+    """The same without waiting for the answer to each statement: the server may be far away. None, and
+    nothing was done, where something is wrong: one by one it comes out what, and where."""
+    each = [split_statements(script.text) for script in scripts]
+    every = [statement for statements in each for statement in statements]
+    if any(one.controls_transaction or one.changes_identity for one in every):
+        return None
+    roles = []
+    try:
+        async with connection.transaction():
+            async with connection.pipeline():
+                for statements in each:
+                    for statement in statements:
+                        await connection.execute(statement.text, prepare=False)
+                    roles.append(await connection.execute(INSTALL["who_am_i"], prepare=False))
+            ended_as = {str((await role.fetchone() or {}).get("role")) for role in roles}
+            if ended_as != {ground.owner}:
+                raise psycopg.Rollback
+    except psycopg.Error as error:
+        if connection.closed:
+            raise translated(error, where="the client database") from error
+        return None
+    return [statement.text for statement in every] if ended_as == {ground.owner} else None
 
 
 async def run_as_owner(
@@ -183,7 +222,7 @@ async def run_as_owner(
                 sqlstate="42501",
             )
     texts = await _run_script(connection, script, watcher)
-    row = await (await connection.execute("select current_user::text as role")).fetchone()
+    row = await (await connection.execute(INSTALL["who_am_i"])).fetchone()
     if row is None or row["role"] != ground.owner:
         raise MigrationFailed(
             f"{script.path}: it ended with the rights of another role than it began with.",

@@ -26,6 +26,9 @@ create table if not exists supabase_migrations.schema_migrations (
     name text
 )
 
+-- name: who_am_i
+select current_user::text as role
+
 -- name: applied_versions
 select version from supabase_migrations.schema_migrations
 

@@ -79,6 +79,8 @@ select not (r.rolbypassrls or r.rolsuper) as holds from pg_roles r where r.rolna
 create table public.ghostcrm_canary (id integer primary key)
 
 -- name: open_canary
+-- (A project at Supabase may have an event trigger that closes every new table.)
+alter table public.ghostcrm_canary disable row level security;
 grant select, insert, update, delete on table public.ghostcrm_canary to authenticated
 
 -- name: fill_canary
