@@ -250,6 +250,18 @@ async def test_a_paused_project_is_not_taken_for_a_running_one(worker: Worker) -
     await worker.until_done("ensure", database_id)
 
 
+async def test_a_project_that_supabase_does_not_pause_is_explained(
+    worker: Worker, fault: Asking
+) -> None:
+    """Of a paid plan, for example."""
+    database_id = uuid4()
+    await worker.until_done("ensure", database_id)
+    fault(kind="error_before", method="POST", path="/v1/projects/*/pause", status=400)
+    with pytest.raises(SupabaseRejected, match="400") as raised:
+        await worker.until_done("pause", database_id)
+    assert "plan Free" in raised.value.next_step
+
+
 async def test_a_paused_project_is_deleted_too(
     worker: Worker, caller: httpx.Client, place: Place
 ) -> None:

@@ -342,7 +342,14 @@ class SupabaseProjects:
     async def _ask(self, ref: str, asked: _Asked) -> None:
         match asked:
             case "PAUSE_ASKED":
-                await self._api.pause_project(ref)
+                try:
+                    await self._api.pause_project(ref)
+                except SupabaseRejected as refused:
+                    raise SupabaseRejected(
+                        refused.message,
+                        next_step="Supabase pauses projects of its plan Free only: one of a paid plan runs "
+                        "until it is deleted, or moved to an organization on the plan Free.",
+                    ) from None
             case "RESTORE_ASKED":
                 await self._api.restore_project(ref)
             case "DELETE_ASKED":
