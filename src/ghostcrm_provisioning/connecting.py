@@ -232,7 +232,12 @@ async def reset_admin_password(
     services = provider.services(request)
     async with as_caretaker(provider, request, credentials) as inside:
         if services is None:
-            there = await set_admin_password(inside, client.admin_user_id, password_hash)
+            there = await set_admin_password(
+                inside,
+                client.admin_user_id,
+                password_hash,
+                ground=await ground_of(provider, request, inside),
+            )
         else:
             there = await services.set_password(client.admin_user_id, password, password_hash)
             await demand_password_change(

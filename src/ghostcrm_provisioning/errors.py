@@ -8,6 +8,8 @@ GhostcrmError
 │   ├── InvalidPassword
 │   ├── InvalidIdentifier
 │   ├── UnknownPlan
+│   ├── InvalidDatabaseUrl
+│   ├── DatabaseUrlMissing
 │   ├── IdempotencyKeyMismatch
 │   ├── MalformedRequest         of a request over HTTP                           HTTP 400
 │   └── InvalidQuery             of a request over HTTP                           HTTP 400
@@ -56,6 +58,9 @@ GhostcrmError
 │   ├── AdminEmailTaken
 │   ├── IsolationNotProven
 │   ├── DatabaseRejected
+│   ├── DatabaseNotUsable
+│   ├── OtherTablesFound
+│   ├── NotOffered
 │   ├── WrongPassword
 │   ├── WorkerDiedRepeatedly
 │   ├── SupabaseAccessDenied
@@ -158,6 +163,19 @@ class UnknownPlan(InvalidInput):
     """There is no plan of that name in the blueprint."""
 
     code = "unknown_plan"
+
+
+class InvalidDatabaseUrl(InvalidInput):
+    """The database URL cannot be used."""
+
+    code = "invalid_database_url"
+
+
+class DatabaseUrlMissing(InvalidInput):
+    """Tables cannot be made through what was given: the database URL is missing."""
+
+    code = "database_url_missing"
+    default_next_step = "Give the PostgreSQL URL of the project's database."
 
 
 class IdempotencyKeyMismatch(InvalidInput):
@@ -551,6 +569,22 @@ class NotOffered(PermanentFailure):
 
     code = "not_offered"
     default_next_step = "Use what the error names instead."
+
+
+class DatabaseNotUsable(PermanentFailure):
+    """The database that was given cannot become a client database as it is."""
+
+    code = "database_not_usable"
+    http_status = 422
+    default_next_step = "Do what is said, then retry the client; or give another database."
+
+
+class OtherTablesFound(PermanentFailure):
+    """The database that was given holds tables that are not ours."""
+
+    code = "other_tables_found"
+    http_status = 422
+    default_next_step = "Give an empty database; or allow them (`--allow-other-tables`): nothing of theirs is touched."
 
 
 class WrongPassword(PermanentFailure):

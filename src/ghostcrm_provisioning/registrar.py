@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
 from ghostcrm_provisioning.audit.record import record
@@ -30,12 +30,19 @@ from ghostcrm_provisioning.errors import (
     ClientIdInUse,
     ClientNotReady,
     Conflict,
+    DatabaseNotUsable,
     IdempotencyKeyReused,
     NotFound,
+    OtherTablesFound,
+    PermanentFailure,
+    ToldToWait,
+    TransientFailure,
 )
+from ghostcrm_provisioning.given_database import GivenDatabase
 from ghostcrm_provisioning.passwords import hash_password, make_temporary_password
 from ghostcrm_provisioning.provisioning.change_plan import CHANGE_PLAN
 from ghostcrm_provisioning.provisioning.provision_client import PROVISION_CLIENT
+from ghostcrm_provisioning.provisioning.work import open_secrets
 from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.queue.provisioning_queue import ProvisioningQueue, lane_of_server
 from ghostcrm_provisioning.registration_form import RegistrationForm
@@ -82,6 +89,26 @@ class _SealedSecrets:
     credentials: bytes
 
 
+async def refuse_what_cannot_be(given: GivenDatabase) -> None:
+    """Look at a database before anything is recorded for it. Where nobody answers now, that is left to the
+    run, which tries again.
+
+    Raises:
+        DatabaseNotUsable, OtherTablesFound: it cannot become a client's as it is.
+    """
+    # Slow to load, and most registrations name no database.
+    from ghostcrm_provisioning.providers.existing.examination import examine  # noqa: PLC0415
+
+    try:
+        (await examine(given)).refuse()
+    except OtherTablesFound:
+        raise
+    except PermanentFailure as refused:
+        raise DatabaseNotUsable(refused.message, next_step=refused.next_step) from refused
+    except (TransientFailure, ToldToWait):
+        return
+
+
 # Where the next client database is to be: a row of ``servers``, in the registration's transaction.
 Placement = Callable[[Connection, RegistrationForm], Awaitable[UUID]]
 
@@ -109,6 +136,7 @@ class Registrar:
             UnknownPlan, InvalidBlueprint: nothing was created.
             ClientIdInUse, IdempotencyKeyReused: the id or key belongs to other data.
             NoServerAvailable: no server takes another client database.
+            DatabaseNotUsable, OtherTablesFound: the database that was given; nothing was created.
         """
         blueprint = await asyncio.to_thread(read_blueprint, form.blueprint)
         blueprint.plan(form.plan)
@@ -116,7 +144,9 @@ class Registrar:
         password = form.admin_password if temporary is None else temporary
         password_hash = await asyncio.to_thread(hash_password, password or "")
         client_id = form.client_id or uuid4()
-        sealed = self._seal_secrets(client_id, password_hash)
+        if form.given is not None and not await self._is_registered(client_id, form):
+            await refuse_what_cannot_be(form.given)
+        sealed = self._seal_secrets(client_id, password_hash, form.given)
         async with self._control.transaction() as connection:
             inserted = await self._insert_client(
                 connection, client_id, form, blueprint, registered_by
@@ -290,10 +320,15 @@ class Registrar:
             next_step=f"Wait until it has ended (`ghostcrm clients explain {client.id}`), then ask again.",
         )
 
-    def _seal_secrets(self, client_id: UUID, password_hash: str) -> _SealedSecrets:
+    def _seal_secrets(
+        self, client_id: UUID, password_hash: str, given: GivenDatabase | None
+    ) -> _SealedSecrets:
         database_id = uuid4()
         of_admin, of_database = names_of_seals(client_id, database_id)
-        credentials = make_credentials(tuple(role.key for role in LOGIN_ROLES))
+        credentials = make_credentials(
+            tuple(role.key for role in LOGIN_ROLES),
+            given=None if given is None else given.as_document(),
+        )
         return _SealedSecrets(
             database_id,
             self._sealer.seal(password_hash, belongs_to=of_admin),
@@ -349,8 +384,40 @@ class Registrar:
                 next_step=f"See `ghostcrm clients show {row['id']}`; give an id of its own (--id) to "
                 "register a second client of that name.",
             )
+        if form.given is not None:
+            await self._take_new_secrets(connection, row["id"], form.given)
         run = await find_first_run(connection, row["id"])
         return Accepted(row["id"], run.id, created=False, registered_by=row["registered_by"])
+
+    async def _is_registered(self, client_id: UUID, form: RegistrationForm) -> bool:
+        row = await self._control.fetch_one(
+            CLIENTS["find_registered"], id=client_id, idempotency_key=form.uniqueness_key
+        )
+        return row is not None
+
+    async def _take_new_secrets(
+        self, connection: Connection, client_id: UUID, given: GivenDatabase
+    ) -> None:
+        """The same database with another password or key: the first one was wrong, or has changed. Until
+        the database is the client's, the latest counts; a run that has failed can be tried again then."""
+        client = await find_client(connection, client_id)
+        if client.handed_over_at is not None:
+            return
+        await connection.execute(CLIENTS["lock_credentials"], {"database_id": client.database_id})
+        credentials, _ = await open_secrets(connection, self._sealer, client)
+        if credentials.given == given.as_document():
+            return
+        _, of_database = names_of_seals(client.id, client.database_id)
+        await connection.execute(
+            CLIENTS["replace_credentials"],
+            {
+                "database_id": client.database_id,
+                "credentials_sealed": self._sealer.seal(
+                    replace(credentials, given=given.as_document()).as_text(),
+                    belongs_to=of_database,
+                ),
+            },
+        )
 
     async def _insert_the_rest(
         self,

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
@@ -28,8 +29,8 @@ from ghostcrm_provisioning.clients.client import find_client
 from ghostcrm_provisioning.connecting import ClientConnection, connect_to
 from ghostcrm_provisioning.errors import (
     AlreadyRegistered,
-    ConfigurationError,
     Conflict,
+    NotOffered,
     StillRunning,
     TransientFailure,
 )
@@ -59,7 +60,7 @@ class Registration:
         created: False when the same registration was accepted before.
         temporary_password: the admin's, when none was given; shown this once.
         error: why it failed (code, message, nextStep), when it did.
-        connection: how to connect, when it is ready and was waited for.
+        connection: how to connect, when it is ready and was waited for, and its application has a login.
     """
 
     client_id: UUID
@@ -118,6 +119,8 @@ async def trigger_client_provisioning(
     plan: str = "starter",
     database_url: str | None = None,
     database_key: str | None = None,
+    project_url: str | None = None,
+    allow_other_tables: bool = False,
     blueprint: str | None = None,
     wait_seconds: float = 0.0,
     installation: Installation | None = None,
@@ -125,17 +128,17 @@ async def trigger_client_provisioning(
     """Provision a client whose id the caller has chosen; calling again with it changes nothing.
 
     Args:
-        database_url, database_key: an existing database or project to use. This version makes every
-            database itself and refuses them.
+        database_url: a database that is there already and is to be the client's: a PostgreSQL URL, or that of
+            a Supabase project on this machine. Without it, one is made.
+        database_key: the service role key, or a secret key, of the Supabase project.
+        project_url: where the project's API is, when the database URL does not tell.
+        allow_other_tables: the database may hold what is not ours; none of it is touched.
 
     Raises:
-        As :func:`on_client_registration`; ClientIdInUse: the id belongs to a client with other data.
+        As :func:`on_client_registration`; ClientIdInUse: the id belongs to a client with other data;
+        InvalidDatabaseUrl, DatabaseUrlMissing, DatabaseNotUsable, OtherTablesFound: the database cannot be
+        used, and nothing was created.
     """
-    if database_url is not None or database_key is not None:
-        raise ConfigurationError(
-            "This version cannot adopt an existing database: it makes every client database itself.",
-            next_step="Leave out database_url and database_key.",
-        )
     return await _register(
         company_name=name,
         admin_email=admin_email,
@@ -146,6 +149,10 @@ async def trigger_client_provisioning(
         idempotency_key=None,
         wait_seconds=wait_seconds,
         installation=installation,
+        database_url=database_url,
+        database_key=database_key,
+        project_url=project_url,
+        allow_other_tables=allow_other_tables,
     )
 
 
@@ -198,6 +205,10 @@ async def _register(
     idempotency_key: str | None,
     wait_seconds: float,
     installation: Installation | None,
+    database_url: str | None = None,
+    database_key: str | None = None,
+    project_url: str | None = None,
+    allow_other_tables: bool = False,
 ) -> Registration:
     settings: Settings = installation.settings if installation else read_settings()
     # Checked before anything is opened: bad input needs no server to be refused.
@@ -209,6 +220,10 @@ async def _register(
         admin_password=admin_password,
         client_id=client_id,
         idempotency_key=idempotency_key,
+        database_url=database_url,
+        database_key=database_key,
+        project_url=project_url,
+        allow_other_tables=allow_other_tables,
     )
     if installation is not None:
         return await _register_with(installation, form, wait_seconds)
@@ -241,9 +256,11 @@ async def _register_with(
         client = await find_client(connection, accepted.client_id)
     connection_to_it = None
     if wait_seconds > 0 and client.is_open:
-        connection_to_it = await connect_to(
-            installation, client.id, role="app", requested_by="application"
-        )
+        # A database that was given may have no login for its application: asked for by name, that is told.
+        with suppress(NotOffered):
+            connection_to_it = await connect_to(
+                installation, client.id, role="app", requested_by="application"
+            )
     return Registration(
         client_id=client.id,
         run_id=accepted.run_id,

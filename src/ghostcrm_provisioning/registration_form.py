@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from ghostcrm_provisioning.errors import (
+    DatabaseUrlMissing,
     InvalidCompanyName,
     InvalidEmail,
     InvalidIdentifier,
     InvalidInput,
     InvalidPassword,
 )
+from ghostcrm_provisioning.given_database import GivenDatabase, read_given_database
 
 LONGEST_NAME = 200  # characters; a Supabase project's name (256) has to hold it and our stamp
 LONGEST_EMAIL = 254  # characters; RFC 5321, 4.5.3.1.3, less the angle brackets
@@ -34,7 +36,11 @@ _UUID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-
 
 @dataclass(frozen=True)
 class RegistrationForm:
-    """A checked registration. The password is in clear here, and only here."""
+    """A checked registration. The password is in clear here, and only here.
+
+    Attributes:
+        given: a database that is to become the client's; None has one made.
+    """
 
     company_name: str
     admin_email: str
@@ -43,11 +49,15 @@ class RegistrationForm:
     admin_password: str | None = field(default=None, repr=False)
     client_id: UUID | None = None
     idempotency_key: str | None = None
+    given: GivenDatabase | None = None
 
     @property
     def digest(self) -> bytes:
-        """What must be equal for two registrations to be the same one; knows nothing of passwords."""
-        parts = (_folded(self.company_name), self.admin_email, self.plan, self.blueprint)
+        """What must be equal for two registrations to be the same one; knows nothing of passwords, and of
+        a given database only which one it is."""
+        parts = [_folded(self.company_name), self.admin_email, self.plan, self.blueprint]
+        if self.given is not None:
+            parts.append(self.given.identity.hex())
         return hashlib.sha256("\0".join(parts).encode()).digest()
 
     @property
@@ -193,9 +203,15 @@ def checked_form(
     admin_password: str | None = None,
     client_id: str | UUID | None = None,
     idempotency_key: str | None = None,
+    database_url: str | None = None,
+    database_key: str | None = None,
+    project_url: str | None = None,
+    allow_other_tables: bool = False,
 ) -> RegistrationForm:
     """A registration whose every value was checked; the plan is checked against the blueprint
-    later. Raises a subclass of InvalidInput."""
+    later, and a given database is looked at then. Raises a subclass of InvalidInput."""
+    if database_url is None and (database_key or project_url or allow_other_tables):
+        raise DatabaseUrlMissing("A key, a project URL or other tables belong to a database URL.")
     return RegistrationForm(
         company_name=check_company_name(company_name),
         admin_email=check_email(admin_email),
@@ -204,4 +220,12 @@ def checked_form(
         admin_password=None if admin_password is None else check_password(admin_password),
         client_id=None if client_id is None else check_identifier(client_id),
         idempotency_key=None if idempotency_key is None else check_idempotency_key(idempotency_key),
+        given=None
+        if database_url is None
+        else read_given_database(
+            database_url,
+            database_key,
+            project_url=project_url,
+            allow_other_tables=allow_other_tables,
+        ),
     )

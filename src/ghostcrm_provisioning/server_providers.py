@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
+from ghostcrm_provisioning.client_database.roles import prepare_given_server
 from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.control_database.database import Connection, ControlDatabase
 from ghostcrm_provisioning.errors import ConfigurationError, InvalidSetting, NoServerAvailable
@@ -83,8 +84,27 @@ class ServerProviders:
             case "supabase":
                 assert row is not None
                 return await self._open_organization(row["organization_slug"], row["api_url"])
+            case "existing":
+                return self._open_given()
             case _:
                 raise ConfigurationError(f"The server {server_id} cannot be reached from here.")
+
+    def _open_given(self) -> Provider:
+        # Slow to load, and most installations have no database that was given.
+        from ghostcrm_provisioning.providers.existing.provider import (  # noqa: PLC0415
+            ExistingProvider,
+        )
+        from ghostcrm_provisioning.providers.existing.services import (  # noqa: PLC0415
+            GivenServices,
+        )
+
+        seconds = self._settings.supabase_request_seconds
+        return ExistingProvider(
+            prepare=prepare_given_server,
+            open_services=lambda given, database_id: GivenServices(
+                given, database_id, request_seconds=seconds
+            ),
+        )
 
     async def _open_organization(self, slug: str, api_url: str) -> Provider:
         # Slow to load, and most installations have no project.
@@ -132,6 +152,8 @@ async def place(connection: Connection, settings: Settings, form: RegistrationFo
         NoServerAvailable: no server takes another one.
         InvalidSetting: the settings name a provider, and not all that it needs.
     """
+    if form.given is not None:
+        return await _place_of_given(connection)
     organization = None
     if settings.provider == "supabase":
         organization = await find_organization(connection, settings)
@@ -140,6 +162,16 @@ async def place(connection: Connection, settings: Settings, form: RegistrationFo
         await connection.execute(
             CLIENTS["place"], {"provider": settings.provider, "server_id": organization}
         )
+    ).fetchone()
+    if row is None:
+        raise NoServerAvailable
+    return UUID(str(row["id"]))
+
+
+async def _place_of_given(connection: Connection) -> UUID:
+    await connection.execute(CLIENTS["insert_place_of_given"])
+    row = await (
+        await connection.execute(CLIENTS["place"], {"provider": "existing", "server_id": None})
     ).fetchone()
     if row is None:
         raise NoServerAvailable

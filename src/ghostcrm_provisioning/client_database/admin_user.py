@@ -118,10 +118,17 @@ async def create_profile(
         ) from violation
 
 
-async def create_admin_user(connection: Connection, admin: AdminUser, password_hash: str) -> None:
-    """Add what is missing of the admin, in one transaction; on plain PostgreSQL.
+async def create_admin_user(
+    connection: Connection,
+    admin: AdminUser,
+    password_hash: str,
+    *,
+    ground: Ground = PLAIN,
+) -> None:
+    """Add what is missing of the admin, in one transaction: where there is no Auth to ask.
 
     Args:
+        ground: at Supabase, its owner must be let into Auth's tables, as in a local stack it is.
         password_hash: bcrypt, as Supabase Auth accepts it.
 
     Raises:
@@ -134,11 +141,11 @@ async def create_admin_user(connection: Connection, admin: AdminUser, password_h
     keeps_profiles = await _keeps_profiles(connection)
     try:
         async with connection.pipeline(), connection.transaction():
-            await _become(connection, AUTH_ROLE)
+            await _become(connection, ground.owner if ground.is_supabase else AUTH_ROLE)
             await connection.execute(ADMIN_USER["insert_user"], parameters)
             await connection.execute(ADMIN_USER["insert_identity"], parameters)
             if keeps_profiles:
-                await _become(connection, PLAIN.owner)
+                await _become(connection, ground.owner)
                 await connection.execute(ADMIN_USER["insert_profile"], parameters)
     except psycopg.errors.UniqueViolation as violation:
         row = await (
@@ -151,18 +158,20 @@ async def create_admin_user(connection: Connection, admin: AdminUser, password_h
         raise
 
 
-async def reset_admin_password(connection: Connection, user_id: UUID, password_hash: str) -> bool:
-    """Give the admin another, temporary password, on plain PostgreSQL; False when there is no such
-    user."""
+async def reset_admin_password(
+    connection: Connection, user_id: UUID, password_hash: str, *, ground: Ground = PLAIN
+) -> bool:
+    """Give the admin another, temporary password, where there is no Auth to ask; False when there is no
+    such user."""
     async with connection.transaction():
         # Whoever is connected need not be let into the schema by itself.
-        await _become(connection, PLAIN.owner)
+        await _become(connection, ground.owner)
         keeps_profiles = await _keeps_profiles(connection)
-        await _become(connection, AUTH_ROLE)
+        await _become(connection, ground.owner if ground.is_supabase else AUTH_ROLE)
         parameters = {"user_id": user_id, "password_hash": password_hash}
         changed = await connection.execute(ADMIN_USER["set_password"], parameters)
         if keeps_profiles:
-            await _become(connection, PLAIN.owner)
+            await _become(connection, ground.owner)
             await connection.execute(ADMIN_USER["demand_password_change"], parameters)
     return changed.rowcount == 1
 

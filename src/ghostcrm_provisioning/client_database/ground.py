@@ -80,10 +80,18 @@ class Ground:
     Attributes:
         owner: the role that owns the client's schema.
         is_supabase: the platform is Supabase's, and its owner is the one login that there is.
+        ours: in a database that somebody else uses as well, the tables, views and functions that we have
+            installed, as "schema.name"; None where nothing else is. What others show of theirs is
+            their affair; it counts where it could show what is ours.
     """
 
     owner: str = OWNER_ROLE
     is_supabase: bool = False
+    ours: frozenset[str] | None = None
+
+    def is_ours(self, name: str) -> bool:
+        """Of a table or function of public."""
+        return self.ours is None or f"public.{name.partition('(')[0]}" in self.ours
 
     @property
     def rules(self) -> Mapping[str, Any]:
@@ -93,7 +101,9 @@ class Ground:
         ``platform_roles``: what is granted to them is no fact of the client's.
         ``owners``: to whom a function or relation may belong.
         ``roles``: whose attributes are facts.
+        ``ours``: null, or what of all that is there we have installed.
         """
+        ours = None if self.ours is None else sorted(self.ours)
         if self.is_supabase:
             platform = [role for role in PLATFORM_ROLES if role != self.owner]
             return {
@@ -103,6 +113,7 @@ class Ground:
                 "platform_roles": platform,
                 "owners": [self.owner, *platform],
                 "roles": ["anon", "authenticated"],
+                "ours": ours,
             }
         return {
             "owner": self.owner,
@@ -111,6 +122,7 @@ class Ground:
             "platform_roles": [],
             "owners": [self.owner, "supabase_admin", AUTH_ROLE],
             "roles": ["anon", "authenticated", "service_role", self.owner],
+            "ours": ours,
         }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -16,6 +17,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection, sql
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow
 
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, Migration, Script
@@ -56,8 +58,11 @@ class Watcher(Protocol):
 
 async def observe_installation(connection: Connection) -> Installed | None:
     """What is installed, or None where nothing of ours is."""
+    is_inside = connection.info.transaction_status is TransactionStatus.INTRANS
     try:
-        row = await (await connection.execute(INSTALL["observe_installation"])).fetchone()
+        # An error must not end the caller's transaction, where there is one.
+        async with connection.transaction() if is_inside else nullcontext():
+            row = await (await connection.execute(INSTALL["observe_installation"])).fetchone()
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         return None
     if row is None:

@@ -213,6 +213,54 @@ async def check_server(connection: AsyncConnection[DictRow]) -> None:
     )
 
 
+async def prepare_given_server(connection: AsyncConnection[DictRow]) -> None:
+    """See to it that a server on which we were given one database has the roles that client databases share,
+    and that the login which was given can work with them. Nothing that is there is changed: where only some of
+    the roles are, they may be somebody's, and a superuser decides.
+
+    Raises:
+        ServerNotPrepared: with the SQL in its next step.
+    """
+    names = [role.name for role in SHARED_ROLES]
+    row = await (await connection.execute(ROLES["this_login"])).fetchone()
+    if row is None:
+        raise ServerNotPrepared("The server does not say who is connected.")
+    missing = await (
+        await connection.execute(
+            ROLES["missing_on_given_server"],
+            {
+                "names": names,
+                "bypass": [role.bypasses_rls for role in SHARED_ROLES],
+                "grants": row["creates_roles"] or row["is_superuser"],
+            },
+        )
+    ).fetchall()
+    if not missing:
+        return
+    there = await (
+        await connection.execute(
+            ROLES["existing_roles"], {"names": [n for n in names if n != "postgres"]}
+        )
+    ).fetchall()
+    if row["is_superuser"] and not there:
+        await prepare_server(connection, admin=row["login"])
+        return
+    script = ";\n".join(
+        statement.as_string(connection)
+        for statement in await _preparation_here(connection, row["login"])
+    )
+    raise ServerNotPrepared(
+        f"The server is not prepared for client databases: {missing[0]['lacks']}"
+        + (f" (and {len(missing) - 1} more)." if len(missing) > 1 else "."),
+        next_step=f"Have a superuser run this once:\n{script};\n"
+        + (
+            ""
+            if row["creates_roles"]
+            else "With `createrole` as well, the login could give the client logins of its own."
+        ),
+    )
+
+
 async def _preparation_here(connection: AsyncConnection[DictRow], admin: str) -> list[sql.Composed]:
     """What a superuser has to run on this server, as it is now."""
     rows = await (

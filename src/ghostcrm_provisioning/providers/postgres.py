@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 from uuid import UUID
 
@@ -245,8 +245,23 @@ class PostgresProvider:
     async def login_url(self, request: DatabaseRequest, login: Login) -> str:
         return self._url_of(request.name, login, at=request.name)
 
+    def installing(
+        self, request: DatabaseRequest, connection: Connection
+    ) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
     async def is_supabase(self, request: DatabaseRequest) -> bool:
         return False
+
+    async def ours_among_others(
+        self, request: DatabaseRequest, connection: Connection
+    ) -> frozenset[str] | None:
+        return None
+
+    async def who_else_may_enter(
+        self, request: DatabaseRequest, connection: Connection
+    ) -> tuple[str, ...]:
+        return ()
 
     async def offers_login(self, request: DatabaseRequest, key: str) -> bool:
         return True

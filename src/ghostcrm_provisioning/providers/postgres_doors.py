@@ -58,7 +58,7 @@ async def end_sessions(connection: Connection, name: str) -> None:
         if row is None or not row["present"]:
             return
         for role in row["present"]:
-            await _end_sessions(connection, name, role)
+            await end_sessions_of(connection, name, role)
 
 
 async def take_away(connection: Connection, name: str) -> None:
@@ -86,7 +86,7 @@ async def admit(
         )
 
 
-async def _end_sessions(connection: Connection, name: str, role: str) -> None:
+async def end_sessions_of(connection: Connection, name: str, role: str) -> None:
     """End one role's sessions. Only its members may: so become one for the moment, in a transaction
     that is not kept (that a session was ended is)."""
     parameters = {"name": name, "role": role}

@@ -90,11 +90,13 @@ class Given:
     Attributes:
         database_url: a PostgreSQL URL, or the URL of a project at Supabase.
         database_key: the project's service role key.
+        project_url: where the project's API is, when the database's URL does not tell.
         allow_other_tables: it may hold tables that are not ours; none of them is touched.
     """
 
     database_url: str = field(repr=False)
     database_key: str | None = field(default=None, repr=False)
+    project_url: str | None = None
     allow_other_tables: bool = False
 
 
@@ -262,6 +264,28 @@ class Provider(Protocol):
     async def is_supabase(self, request: DatabaseRequest) -> bool:
         """Whether Supabase's own schemas and roles are there already, and are left alone. Where they are
         not, we bring what a client database needs of them."""
+
+    def installing(
+        self, request: DatabaseRequest, connection: Connection
+    ) -> AbstractAsyncContextManager[None]:
+        """What is installed in the database is installed inside of this, through ``connection``, the
+        administrator's. Where something else is in the database, it sees to it that it stays as it is.
+
+        Raises:
+            DatabaseNotUsable: something of somebody else would have been touched; nothing was.
+        """
+
+    async def ours_among_others(
+        self, request: DatabaseRequest, connection: Connection
+    ) -> frozenset[str] | None:
+        """Where somebody else uses the database as well: the tables, views and functions that were installed
+        in it, as "schema.name". None where all of it is the client's."""
+
+    async def who_else_may_enter(
+        self, request: DatabaseRequest, connection: Connection
+    ) -> tuple[str, ...]:
+        """Roles beside the database's own logins that its owner has let in by name, and who are nobody
+        there. Where the database is ours, there are none."""
 
     async def offers_login(self, request: DatabaseRequest, key: str) -> bool:
         """Whether the database has, or can have, a login ``key`` of its own."""

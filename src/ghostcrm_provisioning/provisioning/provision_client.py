@@ -85,11 +85,13 @@ async def blueprint_is_installed(work: Work) -> Observation:
 
 async def install(work: Work) -> None:
     connection, ground = await work.client_database(), await work.ground()
-    installed = await observe_installation(connection)
-    if installed is None or installed.fingerprint != work.blueprint.fingerprint:
-        await install_platform(connection, ground=ground)
-        await install_blueprint(connection, work.blueprint, ground=ground)
-    await stamp_database(connection, work.client.database_id)
+    async with work.provider.installing(work.request, connection):
+        installed = await observe_installation(connection)
+        if installed is None or installed.fingerprint != work.blueprint.fingerprint:
+            await install_platform(connection, ground=ground)
+            await install_blueprint(connection, work.blueprint, ground=ground)
+        await stamp_database(connection, work.client.database_id)
+    work.look_at_ground_again()
 
 
 def _admin_of(work: Work) -> AdminUser:
@@ -124,7 +126,7 @@ async def create_admin(work: Work) -> None:
         )
     admin, connection = _admin_of(work), await work.client_database()
     if (services := work.services) is None:
-        await create_admin_user(connection, admin, work.password_hash)
+        await create_admin_user(connection, admin, work.password_hash, ground=await work.ground())
     else:
         await services.ensure_user(_user_of(admin), work.password_hash)
         await create_profile(connection, admin, ground=await work.ground())
@@ -159,7 +161,7 @@ async def isolation_is_proven(work: Work) -> Observation:
     connection, ground = await work.client_database(), await work.ground()
     if not work.provider.copies_templates and not ground.is_supabase:
         # It is no copy of anything that was proven: so the whole proof is made here.
-        return await prove_template(connection, work.blueprint.access)
+        return await prove_template(connection, work.blueprint.access, ground=ground)
     seen = await prove_isolation(
         connection,
         application=await work.as_application(),
@@ -170,7 +172,8 @@ async def isolation_is_proven(work: Work) -> Observation:
     if (services := work.services) is None:
         return seen
     knocks = await services.knock(
-        await list_tables(connection), await list_functions_for_users(connection)
+        await list_tables(connection, ground=ground),
+        await list_functions_for_users(connection, ground=ground),
     )
     if findings := findings_of(knocks):
         raise IsolationNotProven(findings[0].sentence, exposures=len(findings))

@@ -85,6 +85,10 @@ class Work:
             )
         return self._ground
 
+    def look_at_ground_again(self) -> None:
+        """Something was installed."""
+        self._ground = None
+
     async def as_application(self) -> Connection | None:
         """A connection to the client database with its application's own login, kept as well; None where
         there is no such login."""
@@ -176,10 +180,11 @@ def login_of(
 
 async def ground_of(provider: Provider, request: DatabaseRequest, connection: Connection) -> Ground:
     """What the database stands on; ``connection`` is its administrator's."""
+    ours = await provider.ours_among_others(request, connection)
     if not await provider.is_supabase(request):
-        return PLAIN
+        return PLAIN if ours is None else replace(PLAIN, ours=ours)
     row = await (await connection.execute("select session_user::text as owner")).fetchone()
-    return Ground(owner=str(row["owner"]) if row else "postgres", is_supabase=True)
+    return Ground(owner=str(row["owner"]) if row else "postgres", is_supabase=True, ours=ours)
 
 
 def findings_of(knocks: ServiceKnocks) -> list[Finding]:

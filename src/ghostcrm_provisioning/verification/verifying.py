@@ -68,16 +68,20 @@ async def attack(
                 await connection.execute(
                     "select set_config('lock_timeout', %s, false)", (_LOCK_TIMEOUT,)
                 )
+        ground = await ground_of(provider, request, administrator)
         inside = await verify(
             administrator,
             caretaker=as_caretaker,
             application=as_application,
-            logins=tuple(f"{request.name}_{login.key}" for login in request.logins),
+            logins=(
+                *(f"{request.name}_{login.key}" for login in request.logins),
+                *await provider.who_else_may_enter(request, administrator),
+            ),
             access=access,
-            ground=await ground_of(provider, request, administrator),
+            ground=ground,
         )
-        tables = await list_tables(administrator)
-        functions = await list_functions_for_users(administrator)
+        tables = await list_tables(administrator, ground=ground)
+        functions = await list_functions_for_users(administrator, ground=ground)
     knocks = Knocks((), {})
     if application is not None:
         knocks = await knock_at_doors(provider, request.name, application, neighbours)

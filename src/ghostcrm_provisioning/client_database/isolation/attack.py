@@ -164,7 +164,12 @@ async def prepared(
         await connection.execute("set local lock_timeout = '5s'")
         trying = trying or Trying(connection)
         await trying.settle()
-        listed = await _fetch(connection, "columns")
+        # What is not the client's at all, is not ours to attack.
+        listed = [
+            row
+            for row in await _fetch(connection, "columns")
+            if ground.is_ours(str(row["table_name"]))
+        ]
         others = [
             (str(row["schema_name"]), str(row["name"]))
             for row in await _fetch(connection, "other_relations", ground)

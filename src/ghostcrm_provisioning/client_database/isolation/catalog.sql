@@ -39,11 +39,15 @@ from versions
 -- name: facts
 -- The same in words that can be compared and read: what it is about, and what is so. Names instead of
 -- oids, each grant for itself. At Supabase its own schemas are left out, and what is granted to its roles:
--- it changes them as it likes.
+-- it changes them as it likes. Where others are in the database (`ours` is a list), what is theirs is left out,
+-- but for functions that lend their owner's rights, which might be rights to what is ours.
 with schemas as materialized (
     select oid, nspname, nspowner, nspacl from pg_namespace
     where nspname !~ '^pg_' and nspname not in ('information_schema', 'ghostcrm_provisioning')
       and nspname <> all(%(platform_schemas)s)
+      and (%(ours)s::text[] is null or nspname in ('public', 'auth', 'extensions') or exists (
+          select from unnest(%(ours)s::text[]) o where starts_with(o, format('%%I.', nspname))
+      ))
 ), of_extensions as materialized (
     select classid, objid from pg_depend where deptype = 'e'
 ), relations as materialized (
@@ -51,6 +55,7 @@ with schemas as materialized (
            format('%%s.%%s', s.nspname, c.relname) as name
     from pg_class c join schemas s on s.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+      and (%(ours)s::text[] is null or format('%%I.%%I', s.nspname, c.relname) = any(%(ours)s))
 ), functions as materialized (
     select f.oid, f.proowner, f.prosecdef, f.proconfig, f.proacl, f.prosrc, f.prosqlbody, f.prolang,
            format('%%s.%%s(%%s)', s.nspname, f.proname, pg_get_function_identity_arguments(f.oid)) as name
@@ -58,6 +63,7 @@ with schemas as materialized (
     where not exists (
         select from of_extensions e where e.classid = 'pg_proc'::regclass and e.objid = f.oid
     )
+      and (%(ours)s::text[] is null or f.prosecdef or format('%%I.%%I', s.nspname, f.proname) = any(%(ours)s))
 ), names as materialized (
     select oid, rolname as name from pg_roles union all select 0, 'everyone'
 ), grants(kind, subject, grantee, privilege, is_grantable) as (

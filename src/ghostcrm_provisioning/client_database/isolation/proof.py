@@ -73,7 +73,7 @@ async def prove_template(
     Raises:
         IsolationNotProven: naming the first finding.
     """
-    names = await _table_names(connection)
+    names = [name for name in await _table_names(connection) if ground.is_ours(name)]
     outcome = await whole_attack(connection, access, together=True, ground=ground)
     _refuse(outcome.findings)
     async with connection.transaction(force_rollback=True):
@@ -81,7 +81,7 @@ async def prove_template(
         with_rows = await _visible(connection, names)
     async with connection.transaction(force_rollback=True):
         await connection.execute("set local role authenticated")
-        readable = await _readable(connection)
+        readable = await _readable(connection, ground)
     rows_in = [name for name in with_rows if name in readable]
     await write_proven(connection, rows_in, ground=ground)
     attempts = sum(outcome.attempts.values())
@@ -129,7 +129,7 @@ async def prove_isolation(
             facts = await read_facts(connection, ground=ground)
             _refuse(compare(await read_proven_facts(connection), facts))
         _refuse(await _schema_exposures(connection, ground))
-        tried = await _knock(application, None)
+        tried = await _knock(application, None, ground=ground)
     how = "exactly as proven on the template" if is_proven_catalog else "proven from the ground up"
     return Observation(
         True, f"{tables} tables {how}; a stranger saw nothing in the {tried} tried here"
@@ -151,7 +151,7 @@ async def _prove_at_supabase(
     attacked = None
     if proven is None or proven.fingerprint != fingerprint:
         attacked = await prove_template(connection, access, ground=ground)
-    tried = await _knock_as_whom_there_is(connection, application)
+    tried = await _knock_as_whom_there_is(connection, application, ground)
     how = attacked.seen if attacked else f"{tables} tables exactly as proven here before"
     return Observation(True, f"{how}; a stranger saw nothing in the {tried} tried here")
 
@@ -198,7 +198,7 @@ async def verify(
         )
         findings += outcome.findings
         attempts += outcome.attempts
-        attempts["knock"] += await _knock_as_whom_there_is(caretaker, application)
+        attempts["knock"] += await _knock_as_whom_there_is(caretaker, application, ground)
     except IsolationNotProven as exposed:
         findings.append(_finding_of(exposed))
     except InvalidBlueprint as impossible:
@@ -237,7 +237,11 @@ async def whole_attack(
     findings += await try_canary(connection, ground=ground)
     if access is not None:
         unlisted = await find_unlisted(connection, access)
-        findings += [finding for finding in unlisted if not _is_own(finding, of_ours)]
+        findings += [
+            finding
+            for finding in unlisted
+            if not (_is_own(finding, of_ours) or _is_of_others(finding, ground))
+        ]
         if missing := [finding for finding in findings if finding.code == "table_missing"]:
             # The rows of the matrix could not be made.
             return Outcome([*findings[: findings.index(missing[0])], *missing])
@@ -252,6 +256,12 @@ def _is_own(finding: Finding, of_ours: frozenset[Fact]) -> bool:
         return False
     name = f"public.{str(finding.subject).partition('(')[0]}"
     return all(subject.partition("(")[0] != name for _, subject, _ in of_ours)
+
+
+def _is_of_others(finding: Finding, ground: Ground) -> bool:
+    """Whether it is about a table or function of public that is not the client's at all."""
+    is_unlisted = finding.code in {"table_unlisted", "function_unlisted"}
+    return is_unlisted and not ground.is_ours(str(finding.subject))
 
 
 def _refuse(findings: Sequence[Finding]) -> None:
@@ -323,15 +333,16 @@ async def _grants_anything(application: Connection, table: str) -> bool:
     return row is not None and bool(row["holds"])
 
 
-async def list_tables(connection: Connection) -> list[str]:
-    """The tables of public, of which strangers must see nothing."""
-    return await _table_names(connection)
+async def list_tables(connection: Connection, *, ground: Ground = PLAIN) -> list[str]:
+    """The client's tables of public, of which strangers must see nothing."""
+    return [name for name in await _table_names(connection) if ground.is_ours(name)]
 
 
-async def list_functions_for_users(connection: Connection) -> list[str]:
-    """The names of the functions of public that signed-in users may execute."""
+async def list_functions_for_users(connection: Connection, *, ground: Ground = PLAIN) -> list[str]:
+    """The names of the client's functions of public that signed-in users may execute."""
     rows = await (await connection.execute(ATTACK["functions_for_users"])).fetchall()
-    return sorted({str(row["function"]).partition("(")[0] for row in rows})
+    names = {str(row["function"]).partition("(")[0] for row in rows}
+    return sorted(name for name in names if ground.is_ours(name))
 
 
 async def _table_names(connection: Connection) -> list[str]:
@@ -341,16 +352,22 @@ async def _table_names(connection: Connection) -> list[str]:
     return [row["name"] for row in rows]
 
 
-async def _knock_as_whom_there_is(owner: Connection, application: Connection | None) -> int:
+async def _knock_as_whom_there_is(
+    owner: Connection, application: Connection | None, ground: Ground
+) -> int:
     """Knock at every table: with the application's own login, or where there is none, with the
     owner's, which takes on the role that the application would."""
     if application is not None:
-        return await _knock(application, None)
-    return await _knock(owner, None, become="set local role authenticated")
+        return await _knock(application, None, ground=ground)
+    return await _knock(owner, None, become="set local role authenticated", ground=ground)
 
 
 async def _knock(
-    application: Connection, probed: Sequence[str] | None, *, become: LiteralString | None = None
+    application: Connection,
+    probed: Sequence[str] | None,
+    *,
+    become: LiteralString | None = None,
+    ground: Ground = PLAIN,
 ) -> int:
     """Knock with this login; returns at how many tables.
 
@@ -360,15 +377,15 @@ async def _knock(
     async with application.transaction(force_rollback=True):
         if become is not None:
             await application.execute(become)
-        tried = await _knock_as_unknown_user(application, probed)
+        tried = await _knock_as_unknown_user(application, ground, probed)
     async with application.transaction(force_rollback=True):
         await application.execute("set local role anon")
-        await _knock_as_anon(application, probed)
+        await _knock_as_anon(application, ground, probed)
     return len(tried)
 
 
 async def _knock_as_unknown_user(
-    connection: Connection, probed: Sequence[str] | None = None
+    connection: Connection, ground: Ground, probed: Sequence[str] | None
 ) -> list[str]:
     """As a signed-in user whom this client does not know; returns the tables that were tried."""
     stranger = {"sub": str(uuid4()), "role": "authenticated", "aud": "authenticated"}
@@ -376,7 +393,7 @@ async def _knock_as_unknown_user(
         "select set_config('request.jwt.claims', %s, true)", (json.dumps(stranger),)
     )
     if probed is None:
-        probed = await _readable(connection)
+        probed = await _readable(connection, ground)
     try:
         seen = await _visible(connection, probed)
     except psycopg.errors.InsufficientPrivilege as refused:
@@ -390,21 +407,23 @@ async def _knock_as_unknown_user(
     return list(probed)
 
 
-async def _knock_as_anon(connection: Connection, probed: Sequence[str] | None) -> None:
+async def _knock_as_anon(
+    connection: Connection, ground: Ground, probed: Sequence[str] | None
+) -> None:
     if probed:
         try:
             await _visible(connection, probed[:1])
         except psycopg.errors.InsufficientPrivilege:
             return
         raise IsolationNotProven(f"anon may read the table {probed[0]}.", table=probed[0])
-    if readable := await _readable(connection):
+    if readable := await _readable(connection, ground):
         raise IsolationNotProven(f"anon may read the table {readable[0]}.", table=readable[0])
 
 
-async def _readable(connection: Connection) -> list[str]:
-    """The tables that the present role may read at all."""
+async def _readable(connection: Connection, ground: Ground) -> list[str]:
+    """The client's tables that the present role may read at all."""
     rows = await (await connection.execute(PROOF["readable_tables"])).fetchall()
-    return [row["name"] for row in rows]
+    return [row["name"] for row in rows if ground.is_ours(row["name"])]
 
 
 async def _visible(connection: Connection, names: Sequence[str]) -> list[str]:

@@ -2,7 +2,8 @@
 -- Whatever in the schemas lets in somebody who must stay out, one sentence each. Every schema counts
 -- that anon or authenticated may use; those of the system, and `auth`, whose tables are Supabase
 -- Auth's own, are looked at for what anon and authenticated may do there. Of the schemas that are
--- Supabase's own, where it is the ground, only what the client's owner has made in them.
+-- Supabase's own, where it is the ground, only what the client's owner has made in them. Where others are in
+-- the database (`ours` is a list), what is theirs counts where it could show what is ours.
 with strangers(oid, name) as (
     values (0::oid, 'everyone'), ('anon'::regrole::oid, 'anon')
 ), schemas as materialized (
@@ -15,6 +16,16 @@ with strangers(oid, name) as (
     select classid, objid from pg_depend where deptype = 'e'
 ), relations as materialized (
     select c.oid, c.relkind, c.relrowsecurity, c.relacl, c.relowner, c.reloptions, s.nspname,
+           %(ours)s::text[] is null or format('%%I.%%I', s.nspname, c.relname) = any(%(ours)s)
+               or exists (  -- a view of somebody else's shows what is ours
+                   select from pg_rewrite w
+                   join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid
+                       and d.refclassid = 'pg_class'::regclass and d.refobjid <> c.oid
+                   join pg_class shown on shown.oid = d.refobjid
+                   join pg_namespace n on n.oid = shown.relnamespace
+                   where w.ev_class = c.oid and c.relkind in ('v', 'm')
+                     and format('%%I.%%I', n.nspname, shown.relname) = any(%(ours)s)
+               ) as is_ours,
            case when s.nspname = 'public' then quote_ident(c.relname) else c.oid::regclass::text end
                as name
     from pg_class c join schemas s on s.oid = c.relnamespace
@@ -25,7 +36,7 @@ with strangers(oid, name) as (
           )
       ))
 ), functions as materialized (
-    select f.oid, f.proacl, f.proowner, f.prosecdef, s.is_platform
+    select f.oid, f.proacl, f.proowner, f.prosecdef, f.prorettype, s.is_platform
     from pg_proc f join schemas s on s.oid = f.pronamespace
     -- One of these cannot be called.
     where f.prorettype <> 'event_trigger'::regtype
@@ -38,7 +49,7 @@ with strangers(oid, name) as (
 select format('row level security is off on table %%s', r.name) as exposure
 from relations r
 where r.relkind in ('r', 'p') and not r.relrowsecurity
-  and (r.nspname = 'public' or exists (
+  and r.is_ours and (r.nspname = 'public' or exists (
       select from aclexplode(r.relacl) a
       where a.grantee in (0, 'anon'::regrole, 'authenticated'::regrole)
   ))
@@ -46,18 +57,19 @@ union all
 select format('%%s may %%s relation %%s', w.name, lower(a.privilege_type), r.name)
 from relations r, aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) a
      join strangers w on w.oid = a.grantee
+where r.is_ours
 union all
 select format('authenticated may %%s the %%s %%s, which no policy protects', lower(a.privilege_type),
               case r.relkind when 'm' then 'materialized view' else 'foreign table' end, r.name)
 from relations r, aclexplode(r.relacl) a
-where r.relkind in ('m', 'f') and a.grantee = 'authenticated'::regrole
+where r.relkind in ('m', 'f') and r.is_ours and a.grantee = 'authenticated'::regrole
 union all
 select format('policy %%I on table %%s is for everyone', p.polname, r.name)
-from pg_policy p join relations r on r.oid = p.polrelid
+from pg_policy p join relations r on r.oid = p.polrelid and r.is_ours
 where p.polroles && array[0::oid, 'anon'::regrole::oid]
 union all
 select format('policy %%I on table %%s is always true', p.polname, r.name)
-from pg_policy p join relations r on r.oid = p.polrelid
+from pg_policy p join relations r on r.oid = p.polrelid and r.is_ours
 where p.polpermissive and p.polroles && array['authenticated'::regrole::oid]
   and 'true' in (pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
 union all
@@ -65,6 +77,8 @@ select format('%%s may execute the security definer function %%s', w.name, f.oid
 from functions f, aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) a
      join strangers w on w.oid = a.grantee
 where f.prosecdef
+  -- Nobody can call what is made for triggers; ours are closed all the same.
+  and (%(ours)s::text[] is null or f.prorettype <> 'trigger'::regtype)
 union all
 -- Elsewhere these are facts that are compared.
 select format('authenticated may execute the security definer function %%s, in a schema of Supabase''s own',
@@ -93,7 +107,7 @@ where not exists (
 union all
 select format('view %%s runs with its owner''s rights', r.name)
 from relations r
-where r.relkind = 'v'
+where r.relkind = 'v' and r.is_ours
   and not coalesce(r.reloptions::text[] && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false)
 union all
 -- What belongs to nobody but a client's owner or Supabase's own roles cannot lend out other rights.
@@ -104,6 +118,7 @@ from (
     from pg_proc f join pg_namespace n on n.oid = f.pronamespace
     where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'ghostcrm_provisioning')
       and n.nspname <> all(%(platform_schemas)s)
+      and (%(ours)s::text[] is null or format('%%I.%%I', n.nspname, f.proname) = any(%(ours)s))
       and not exists (
           select from of_extensions e where e.classid = 'pg_proc'::regclass and e.objid = f.oid
       )
@@ -113,6 +128,7 @@ from (
     where n.nspname !~ '^pg_' and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
       and n.nspname not in ('information_schema', 'ghostcrm_provisioning', 'supabase_migrations')
       and n.nspname <> all(%(platform_schemas)s)
+      and (%(ours)s::text[] is null or format('%%I.%%I', n.nspname, c.relname) = any(%(ours)s))
 ) o
 where o.owner <> all(%(owners)s)
 

@@ -11,7 +11,7 @@ answering; who must not be answered at all is suspended, which pauses the projec
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.errors import (
@@ -131,8 +131,23 @@ class SupabaseProvider:
                 if password == passwords[-1] or "password" not in refused.message.lower():
                     raise
 
+    def installing(
+        self, request: DatabaseRequest, connection: Connection
+    ) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
     async def is_supabase(self, request: DatabaseRequest) -> bool:
         return True
+
+    async def ours_among_others(
+        self, request: DatabaseRequest, connection: Connection
+    ) -> frozenset[str] | None:
+        return None
+
+    async def who_else_may_enter(
+        self, request: DatabaseRequest, connection: Connection
+    ) -> tuple[str, ...]:
+        return ()
 
     async def offers_login(self, request: DatabaseRequest, key: str) -> bool:
         if key == owned.APPLICATION:

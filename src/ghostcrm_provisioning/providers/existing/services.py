@@ -1,0 +1,99 @@
+"""What runs beside the database of a Supabase project that was given, reached with the key that came with it.
+
+The project is its giver's: its users are ours to add to, its settings are not. Without the Management API,
+which the key does not open, its public keys are not known either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from uuid import UUID
+
+from ghostcrm_provisioning.errors import NotFound, PostconditionNotMet
+from ghostcrm_provisioning.given_database import GivenDatabase
+from ghostcrm_provisioning.observation import Observation
+from ghostcrm_provisioning.providers.provider import (
+    Exposure,
+    ServiceKeys,
+    ServiceKnocks,
+    WantedUser,
+)
+from ghostcrm_provisioning.providers.supabase import auth_admin
+from ghostcrm_provisioning.providers.supabase.api_attack import Targets, attack_api
+from ghostcrm_provisioning.providers.supabase.auth_admin import AuthAdmin
+
+
+class GivenServices:
+    """The services of one project."""
+
+    def __init__(self, given: GivenDatabase, database_id: UUID, *, request_seconds: float) -> None:
+        if given.key is None or given.project_url is None:
+            raise PostconditionNotMet(f"No key was given with {given.where}.")
+        self._key = given.key
+        self._url = given.project_url
+        self._is_shared = given.allow_other_tables
+        self._stamp = str(database_id)
+        self._request_seconds = request_seconds
+
+    async def keys(self) -> ServiceKeys:
+        is_new = self._key.startswith("sb_secret_")
+        return ServiceKeys(
+            url=self._url,
+            secret=self._key if is_new else None,
+            service_role=None if is_new else self._key,
+        )
+
+    async def observe_user(self, user: WantedUser) -> Observation:
+        async with self._users() as users:
+            found = await users.find_user(user.user_id)
+        if found is None:
+            return Observation(False, "the admin is no user of the project")
+        if found.email != user.email.lower():
+            return Observation(False, "the admin's user has another email")
+        if not found.email_confirmed:
+            return Observation(False, "the admin's email is not confirmed")
+        return Observation(True, f"{user.email} can sign in")
+
+    async def ensure_user(self, user: WantedUser, password_hash: str) -> None:
+        async with self._users() as users:
+            await users.ensure_user(
+                auth_admin.WantedUser(user.user_id, user.email, user.metadata), password_hash
+            )
+
+    async def set_password(self, user_id: UUID, password: str, password_hash: str) -> bool:
+        async with self._users() as users:
+            try:
+                await users.set_password(user_id, password)
+            except NotFound:
+                return False
+        return True
+
+    async def observe_settings(self, storage_bytes: int | None) -> Observation:
+        return Observation(True, "its other settings are its giver's")
+
+    async def ensure_settings(self, storage_bytes: int | None) -> None:
+        """Whoever gave the project has set it as they want it."""
+
+    async def knock(self, tables: Sequence[str], functions: Sequence[str]) -> ServiceKnocks:
+        outcome = await attack_api(
+            project_url=self._url,
+            service_key=self._key,
+            public_keys={},
+            targets=Targets(frozenset(tables), frozenset(functions)),
+            stamp=self._stamp,
+            request_seconds=self._request_seconds,
+        )
+        ours = {*tables, *functions}
+        return ServiceKnocks(
+            tuple(
+                Exposure(each.code, each.sentence, each.subject, each.caller)
+                for each in outcome.exposures
+                # What others show of theirs is their affair.
+                if not self._is_shared or each.subject in ours or each.code == "users_seen"
+            ),
+            sum(outcome.attempts.values()),
+        )
+
+    def _users(self) -> AbstractAsyncContextManager[AuthAdmin]:
+        return AuthAdmin(self._url, self._key, request_seconds=self._request_seconds)

@@ -1,0 +1,86 @@
+"""A company registers with a project at Supabase that it has already: our local platform's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from ghostcrm_provisioning.connecting import connect_to
+from ghostcrm_provisioning.errors import DatabaseNotUsable, DatabaseUrlMissing, NotOffered
+from ghostcrm_provisioning.given_database import read_given_database
+from ghostcrm_provisioning.providers.existing.examination import examine
+from ghostcrm_provisioning.wiring import Installation
+from tests.existing.conftest import SomebodysProject
+from tests.existing.test_provisioning import register
+
+
+def given(project: SomebodysProject, *, key: bool = True) -> dict[str, Any]:
+    return {"database_key": project.key, "project_url": project.url} if key else {}
+
+
+async def test_it_is_seen_to_be_supabases(project: SomebodysProject) -> None:
+    seen = await examine(read_given_database(project.database_url))
+    assert seen.is_supabase
+    assert seen.problems() == []
+    assert not seen.makes_logins
+    assert seen.others == ()
+    with psycopg.connect(project.database_url, autocommit=True) as owner:
+        owner.execute("create schema shop create table goods (id integer)")
+        owner.execute("create table public.invoices (id integer)")
+    seen = await examine(read_given_database(project.database_url))
+    assert [str(each) for each in seen.others] == [
+        "the table public.invoices", "the table shop.goods", "the schema shop",
+    ]  # fmt: skip
+
+
+async def test_its_url_with_the_key_alone_lacks_the_database_url(
+    installation: Installation, project: SomebodysProject
+) -> None:
+    with pytest.raises(DatabaseUrlMissing) as missing:
+        await register(installation, project.url, database_key=project.key)
+    assert "config/database/pooler" in missing.value.next_step
+
+
+async def test_with_the_key_auth_adds_the_admin(
+    installation: Installation, project: SomebodysProject
+) -> None:
+    done = await register(installation, project.database_url, **given(project))
+    assert done.status == "ready", done.error
+    answer = sign_in(project)
+    assert answer.status_code == 200, answer.text
+    opened = await connect_to(installation, done.client_id, role="owner", requested_by="a test")
+    assert opened.supabase_url == project.url
+    assert opened.service_role_key == project.key
+    verdict = await installation.verifier.verify(done.client_id, requested_by="a test")
+    assert verdict.holds, verdict.findings
+
+
+async def test_without_a_key_the_admin_is_added_by_sql(
+    installation: Installation, project: SomebodysProject
+) -> None:
+    done = await register(installation, project.database_url)
+    assert done.status == "ready", done.error
+    answer = sign_in(project)
+    assert answer.status_code == 200, answer.text
+
+
+async def test_a_project_that_is_given_twice_is_refused(
+    installation: Installation, project: SomebodysProject
+) -> None:
+    done = await register(installation, project.database_url, **given(project))
+    assert done.status == "ready", done.error
+    with pytest.raises(DatabaseNotUsable):
+        await register(installation, project.database_url, **given(project))
+
+
+def sign_in(project: SomebodysProject) -> httpx.Response:
+    return httpx.post(
+        f"{project.url}/auth/v1/token",
+        params={"grant_type": "password"},
+        json={"email": "admin@acme.com", "password": "secure-password"},
+        headers={"apikey": project.key, "Authorization": f"Bearer {project.key}"},
+        timeout=30,
+    )
