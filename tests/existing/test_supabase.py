@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from ghostcrm_provisioning.connecting import connect_to
-from ghostcrm_provisioning.errors import DatabaseNotUsable, DatabaseUrlMissing, NotOffered
+from ghostcrm_provisioning.errors import DatabaseNotUsable, DatabaseUrlMissing
 from ghostcrm_provisioning.given_database import read_given_database
 from ghostcrm_provisioning.providers.existing.examination import examine
 from ghostcrm_provisioning.wiring import Installation

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import FrozenInstanceError
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -90,7 +91,7 @@ ADDRESS = (
 )
 
 
-def form(name: str = "ACME Corp", email: str = "admin@acme.com", **more: str) -> RegistrationForm:
+def form(name: str = "ACME Corp", email: str = "admin@acme.com", **more: Any) -> RegistrationForm:
     return checked_form(
         company_name=name,
         admin_email=email,

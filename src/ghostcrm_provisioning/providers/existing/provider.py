@@ -51,7 +51,7 @@ from ghostcrm_provisioning.providers.existing.theirs import (
 )
 from ghostcrm_provisioning.providers.postgres_logins import (
     creators,
-    ensure_login,
+    ensure_logins,
     is_as_wanted,
     let_log_in,
     login_name,
@@ -509,9 +509,7 @@ class ExistingProvider:
         }
         async with self._working_on(connection, request):
             existing = set(await _our_logins(connection, request))
-            for login in logins:
-                verifier = verifiers.get(login.key)
-                await ensure_login(connection, request.name, login, verifier, existing)
+            await ensure_logins(connection, request.name, logins, verifiers, existing)
 
     async def _grant(
         self,
