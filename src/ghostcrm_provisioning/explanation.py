@@ -308,13 +308,20 @@ def _explain_quarantine(facts: _Facts) -> Explanation:
         code="isolation_not_proven" if findings else None,
         retryable=False,
         since=client.quarantined_at or (verdict.began_at if verdict else None),
-        fix=None
-        if is_mended
-        else "Mend what was found, as a superuser or as the owner of what is named: nobody else gets in.",
+        fix=None if is_mended else _how_to_mend(client),
         then=f"ghostcrm clients release {client.id}",
         findings=findings,
         is_closed=True,
         remedy="release" if client.status == "quarantined" else None,
+    )
+
+
+def _how_to_mend(client: Client) -> str:
+    """Who still gets into a client's database that is closed."""
+    if client.provider == "supabase":
+        return "Mend what was found in the SQL editor of the project's dashboard at Supabase: nobody else gets in."
+    return (
+        "Mend what was found, as a superuser or as the owner of what is named: nobody else gets in."
     )
 
 

@@ -117,6 +117,15 @@ def test_one_who_is_always_told_to_wait_is_let_go_in_the_end() -> None:
     assert waited > policy.longest_told_to_wait
 
 
+def test_who_says_how_long_it_may_take_is_given_that_time() -> None:
+    policy = RetryPolicy(longest_told_to_wait=10.0)
+    told = ToldToWait("a project is coming up", wait_seconds=1.0, patience_seconds=60.0)
+    assert policy.decide(told, attempt=1, waited=59.0).wait_seconds == 1.0
+    assert policy.decide(told, attempt=1, waited=61.0).wait_seconds is None
+    short = ToldToWait("a moment", wait_seconds=1.0, patience_seconds=5.0)
+    assert policy.decide(short, attempt=1, waited=9.0).wait_seconds == 1.0
+
+
 def test_what_may_pass_and_what_will_not_are_told_apart_by_type() -> None:
     assert all(error.retryable for error in (ServerUnreachable, UnexpectedFailure, ToldToWait))
     assert not any(error.retryable for error in (PermanentFailure, MigrationFailed))

@@ -10,8 +10,13 @@ answering; who must not be answered at all is suspended, which pauses the projec
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.errors import (
@@ -20,6 +25,7 @@ from ghostcrm_provisioning.errors import (
     NotOffered,
     PostconditionNotMet,
     ProjectGone,
+    ToldToWait,
 )
 from ghostcrm_provisioning.observation import Observation
 from ghostcrm_provisioning.providers import owned_database as owned
@@ -42,6 +48,8 @@ from ghostcrm_provisioning.settings import Settings
 # What REST shows while a project is closed: a schema of ours that nobody may use.
 _NOTHING = "ghostcrm_provisioning"
 _EVERYTHING = "public,graphql_public"  # Supabase's default
+# All states together, from one to the next.
+_LONGEST_WAY_SECONDS = 6 * 3600.0
 _TRANSACTION_PORT, _SESSION_PORT = 6543, 5432
 
 
@@ -97,14 +105,16 @@ class SupabaseProvider:
         return Observation(True, f"the project {project.ref} runs in {project.region}")
 
     async def create(self, request: DatabaseRequest) -> None:
-        await self._projects.ensure_project(await self._wanted(request))
+        with _in_its_own_time():
+            await self._projects.ensure_project(await self._wanted(request))
         async with self.administer(request) as connection:
             for login in request.logins:
                 if login.key == owned.APPLICATION and login.password is not None:
                     await owned.ensure_application_login(connection, login)
 
     async def remove(self, request: DatabaseRequest) -> None:
-        await self._projects.delete(request.database_id)
+        with _in_its_own_time():
+            await self._projects.delete(request.database_id)
 
     async def observe_absent(self, request: DatabaseRequest) -> Observation:
         project = await self._projects.observe(request.database_id)
@@ -267,7 +277,8 @@ class SupabaseProvider:
         await self._records.forget_schemas(request.database_id)
 
     async def suspend(self, request: DatabaseRequest) -> None:
-        await self._projects.pause(request.database_id)
+        with _in_its_own_time():
+            await self._projects.pause(request.database_id)
 
     async def observe_suspended(self, request: DatabaseRequest) -> Observation:
         project = await self._projects.observe(request.database_id)
@@ -278,7 +289,8 @@ class SupabaseProvider:
         )
 
     async def resume(self, request: DatabaseRequest) -> None:
-        await self._projects.restore(request.database_id)
+        with _in_its_own_time():
+            await self._projects.restore(request.database_id)
 
     # --- doors ------------------------------------------------------------------------------------
 
@@ -342,6 +354,17 @@ class SupabaseProvider:
                 return True
         except DatabaseRejected:
             return False
+
+
+@contextmanager
+def _in_its_own_time() -> Iterator[None]:
+    """How long a project may take is known for each of its states (:mod:`.patience`): what has come to its end
+    is not told to wait any more. So whoever waits for one need not be impatient."""
+    try:
+        yield
+    except ToldToWait as told:
+        told.patience_seconds = _LONGEST_WAY_SECONDS
+        raise
 
 
 def _where(place: Place) -> str:
