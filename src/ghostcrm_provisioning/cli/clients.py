@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from psycopg.conninfo import conninfo_to_dict
 from rich import box
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -44,6 +45,8 @@ app = typer.Typer(
     help="Look at clients, ask why one is not ready, connect to one, change one.",
 )
 
+_WIDE = 100  # columns
+_NARROWEST_NAME = 16
 _COLOURS = {
     "ready": "green",
     "failed": "red",
@@ -135,16 +138,20 @@ def _print_rows(rows: list[dict[str, Any]], wanted: ClientFilter) -> None:
         out.print(said)
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    # Short columns first, so that a narrow terminal folds the name and never cuts an id.
+    # Short columns first: a narrow terminal folds the name. The beginning of an id is enough for every command.
     for title in ("ID", "Status", "Plan", "Verified"):
         table.add_column(title, no_wrap=True)
-    table.add_column("Name", overflow="fold")
+    table.add_column("Name", overflow="fold", min_width=_NARROWEST_NAME)
+    is_wide = out.width >= _WIDE or not out.is_terminal
+    id_length = 36 if is_wide else 8
     for row in rows:
         status_ = f"[{_COLOURS[row['status']]}]{row['status']}[/]"
         plan = _plan(row["plan"], row["wanted_plan"])
         day = f"{row['verified_at']:%Y-%m-%d}" if row["verified_at"] else "–"
-        table.add_row(str(row["id"]), status_, escape(plan), day, escape(row["name"]))
-    out.print(table)
+        table.add_row(str(row["id"])[:id_length], status_, escape(plan), day, escape(row["name"]))
+    # What is read by a program is as wide as it has to be.
+    lines = out if out.is_terminal else Console(width=max(out.width, _WIDE), highlight=False)
+    lines.print(table)
 
 
 def _plan(plan: str, wanted: str) -> str:
