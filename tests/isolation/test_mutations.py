@@ -6,7 +6,7 @@ attack finds. The comparison must find everything; how much the attack finds by 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 from psycopg import sql
@@ -15,7 +15,6 @@ from ghostcrm_provisioning.client_database.blueprint import Blueprint
 from ghostcrm_provisioning.client_database.isolation.attack import (
     Outcome,
     find_unlisted,
-    insiders,
     prepared,
     strangers,
 )
@@ -28,57 +27,21 @@ from ghostcrm_provisioning.client_database.isolation.catalog import (
 )
 from ghostcrm_provisioning.client_database.isolation.proof import whole_attack
 from tests.isolation.conftest import Connection, as_owner, undone
+from tests.isolation.mutations import (
+    catch_each,
+    grant_mutations,
+    named,
+    opened_or_dropped,
+    policy_mutations,
+    withstood,
+)
 
 Record = Callable[[str, object], None]
-
-_GRANTEES = ("anon", "authenticated", "public")
-
-
-async def _rows(connection: Connection, query: str) -> list[dict[str, object]]:
-    return await (await connection.execute(query)).fetchall()
-
-
-def _named(template: str, *names: str) -> sql.Composed:
-    return sql.SQL(template).format(*map(sql.Identifier, names))
-
-
-async def _mutated(
-    connection: Connection, mutations: Sequence[sql.Composed]
-) -> AsyncIterator[sql.Composed]:
-    """Each mutation in its turn, made as a superuser and undone."""
-    for mutation in mutations:
-        async with undone(connection):
-            await connection.execute(mutation)
-            yield mutation
 
 
 @pytest.fixture
 async def proven(database: Connection) -> frozenset[Fact]:
     return await read_proven_facts(database)
-
-
-async def _not_caught(
-    connection: Connection, proven: frozenset[Fact], mutations: Sequence[sql.Composed]
-) -> list[str]:
-    missed = []
-    async for mutation in _mutated(connection, mutations):
-        if not compare(proven, await read_facts(connection)):
-            missed.append(mutation.as_string(connection))
-    return missed
-
-
-async def _catch_each(
-    connection: Connection, proven: frozenset[Fact], mutations: Sequence[sql.Composed]
-) -> None:
-    """Many at once, each of which is one finding of its own; one by one where the numbers differ."""
-    for batch in (mutations[at : at + 50] for at in range(0, len(mutations), 50)):
-        async with undone(connection):
-            for mutation in batch:
-                await connection.execute(mutation)
-            findings = compare(proven, await read_facts(connection))
-        if len(findings) != len(batch):
-            assert await _not_caught(connection, proven, batch) == []
-        assert len({finding.sentence for finding in findings}) == len(batch)
 
 
 async def test_untouched_nothing_differs(breaking: Connection, proven: frozenset[Fact]) -> None:
@@ -89,27 +52,10 @@ async def test_untouched_nothing_differs(breaking: Connection, proven: frozenset
 async def test_every_policy_that_is_dropped_or_opened_is_caught(
     breaking: Connection, proven: frozenset[Fact], record_property: Record
 ) -> None:
-    policies = await _rows(
-        breaking,
-        "select tablename, policyname, qual is not null as has_using,"
-        " with_check is not null as has_check from pg_policies where schemaname = 'public'",
-    )
-    ways = (
-        ("drop policy {} on public.{}", None),
-        ("alter policy {} on public.{} to public", None),
-        ("alter policy {} on public.{} using (true)", "has_using"),
-        ("alter policy {} on public.{} with check (true)", "has_check"),
-    )
-    assert len(policies) > 130
-    tried = 0
-    for way, condition in ways:
-        mutations = [
-            _named(way, str(row["policyname"]), str(row["tablename"]))
-            for row in policies
-            if condition is None or row[condition]
-        ]
-        await _catch_each(breaking, proven, mutations)
-        tried += len(mutations)
+    mutations = await policy_mutations(breaking)
+    for each in mutations:
+        await catch_each(breaking, proven, each)
+    tried = sum(map(len, mutations))
     record_property(
         "summary", f"mutations: {tried} of {tried} policies dropped or opened are caught"
     )
@@ -118,86 +64,10 @@ async def test_every_policy_that_is_dropped_or_opened_is_caught(
 async def test_every_grant_that_is_added_is_caught(
     breaking: Connection, proven: frozenset[Fact], record_property: Record
 ) -> None:
-    missing = await _rows(
-        breaking,
-        """
-        select c.relname as object, g.name as grantee, p.name as privilege, c.relkind = 'S' as is_sequence
-        from pg_class c
-        cross join unnest(array['anon', 'authenticated', 'public', 'service_role']) as g (name)
-        cross join lateral unnest(case c.relkind
-            when 'S' then array['select', 'usage', 'update']
-            else array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']
-        end) as p (name)
-        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v', 'S')
-          and not exists (
-              select from aclexplode(c.relacl) a
-              where a.grantee = case g.name when 'public' then 0 else g.name::regrole::oid end
-                and lower(a.privilege_type) = p.name
-          )
-        """,
-    )
-    mutations = [
-        sql.SQL("grant {} on {} public.{} to {}").format(
-            sql.SQL(str(row["privilege"])),
-            sql.SQL("sequence" if row["is_sequence"] else "table"),
-            sql.Identifier(str(row["object"])),
-            sql.SQL("public")
-            if row["grantee"] == "public"
-            else sql.Identifier(str(row["grantee"])),
-        )
-        for row in missing
-    ]
-    columns = await _rows(
-        breaking,
-        """
-        select c.relname as object, a.attname as column, p.name as privilege
-        from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-        cross join unnest(array['insert', 'update']) as p (name)
-        where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and a.attgenerated = ''
-          and not has_column_privilege('authenticated', c.oid, a.attnum, p.name)
-        """,
-    )
-    mutations += [
-        sql.SQL("grant {} ({}) on table public.{} to authenticated").format(
-            sql.SQL(str(row["privilege"])),
-            sql.Identifier(str(row["column"])),
-            sql.Identifier(str(row["object"])),
-        )
-        for row in columns
-    ]
-    functions = await _rows(
-        breaking,
-        """
-        select f.oid::regprocedure::text as object, g.name as grantee
-        from pg_proc f cross join unnest(array['anon', 'authenticated', 'public']) as g (name)
-        where f.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
-          and not exists (
-              select from pg_depend d
-              where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e'
-          )
-          and not exists (
-              select from aclexplode(f.proacl) a
-              where a.grantee = case g.name when 'public' then 0 else g.name::regrole::oid end
-          )
-        """,
-    )
-    mutations += [
-        sql.SQL("grant execute on function {} to {}").format(
-            sql.SQL(str(row["object"])),
-            sql.SQL(str(row["grantee"])),
-        )
-        for row in functions
-    ]
-    for schema in ("public", "private", "auth", "extensions", "supabase_migrations"):
-        for grantee in ("anon", "public"):
-            mutations.append(
-                sql.SQL("grant create on schema {} to {}").format(
-                    sql.Identifier(schema),
-                    sql.SQL(grantee),
-                )
-            )
+    schemas = ("public", "private", "auth", "extensions", "supabase_migrations")
+    mutations = await grant_mutations(breaking, schemas)
     assert len(mutations) > 1000
-    await _catch_each(breaking, proven, mutations)
+    await catch_each(breaking, proven, mutations)
     record_property(
         "summary", f"mutations: {len(mutations)} of {len(mutations)} added grants are caught"
     )
@@ -272,7 +142,7 @@ async def test_a_new_function_with_its_owner_s_rights_is_a_difference(
                 breaking, sql.SQL(statement).format(sql.Identifier(schema), sql.SQL(security))
             )
             await as_owner(
-                breaking, _named("grant execute on function {}.leak() to authenticated", schema)
+                breaking, named("grant execute on function {}.leak() to authenticated", schema)
             )
             codes = {each.code for each in compare(proven, await read_facts(breaking))}
             assert codes == ({"definer_added"} if differs else set())
@@ -358,50 +228,11 @@ async def test_strangers_are_sent_into_every_schema(
     ]
 
 
-async def _attacked(
-    connection: Connection, blueprint: Blueprint, mutations: Sequence[tuple[str, sql.Composed]]
-) -> list[str]:
-    """The mutations that the attack alone does not find."""
-    access = blueprint.access
-    assert access is not None
-    # Strangers get in where something was opened; what was dropped, a colleague misses.
-    outsiders_first = (*strangers(access), *insiders(access))
-    insiders_first = (*insiders(access), *strangers(access))
-    missed = []
-    async with prepared(connection, access, blindly=True) as attacker:
-        for table, mutation in mutations:
-            async with undone(connection):
-                await as_owner(connection, mutation)
-                outcome = Outcome()
-                dropped = mutation.as_string(connection).startswith("drop")
-                for caller in insiders_first if dropped else outsiders_first:
-                    await attacker.attack_as(caller, outcome, [table])
-                    if outcome.findings:
-                        break
-                if not outcome.findings:
-                    missed.append(mutation.as_string(connection))
-    return missed
-
-
 async def test_the_attack_alone_finds_every_policy_that_is_dropped_or_opened(
     database: Connection, blueprint: Blueprint, record_property: Record
 ) -> None:
-    policies = await _rows(
-        database,
-        "select tablename, policyname, cmd from pg_policies where schemaname = 'public'",
-    )
-    mutations = []
-    for row in policies:
-        table, policy = str(row["tablename"]), str(row["policyname"])
-        mutations.append((table, _named("drop policy {} on public.{}", policy, table)))
-        opened = {
-            "SELECT": "alter policy {} on public.{} using (true)",
-            "INSERT": "alter policy {} on public.{} with check (true)",
-            "UPDATE": "alter policy {} on public.{} using (true) with check (true)",
-            "DELETE": "alter policy {} on public.{} using (true)",
-        }[str(row["cmd"])]
-        mutations.append((table, _named(opened, policy, table)))
-    missed = await _attacked(database, blueprint, mutations)
+    mutations = await opened_or_dropped(database)
+    missed = await withstood(database, blueprint, mutations)
     record_property(
         "summary",
         f"mutations: the attack alone finds {len(mutations) - len(missed)} of {len(mutations)} "

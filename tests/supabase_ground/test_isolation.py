@@ -3,6 +3,8 @@ nothing that is Supabase's own, and of everything that it complains of elsewhere
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from psycopg import sql
 
@@ -21,7 +23,16 @@ from ghostcrm_provisioning.client_database.isolation.proof import (
 )
 from ghostcrm_provisioning.client_database.isolation.verdict import Verdict
 from ghostcrm_provisioning.errors import IsolationNotProven
+from tests.isolation.mutations import (
+    catch_each,
+    grant_mutations,
+    opened_or_dropped,
+    policy_mutations,
+    withstood,
+)
 from tests.supabase_ground.conftest import Connection, Place
+
+Record = Callable[[str, object], None]
 
 
 async def _verify(connection: Connection, place: Place, blueprint: Blueprint) -> Verdict:
@@ -95,25 +106,57 @@ async def test_what_a_client_opens_is_found(
     assert code in {each.code for each in findings}
 
 
-async def test_every_policy_that_is_dropped_or_opened_is_a_difference(
-    breaking: Connection, place: Place
+async def test_every_policy_and_every_grant_that_is_changed_is_a_difference(
+    place: Place, owner: Connection, record_property: Record
 ) -> None:
-    proven: frozenset[Fact] = await read_proven_facts(breaking)
-    rows = await breaking.execute(
-        "select tablename, policyname, cmd from pg_policies where schemaname = 'public'"
+    proven: frozenset[Fact] = await read_proven_facts(owner)
+    async with place.as_superuser() as superuser, superuser.transaction(force_rollback=True):
+        policies = await policy_mutations(superuser)
+        grants = await grant_mutations(superuser, ("public", "private"))
+        assert len(grants) > 1000
+        for mutations in (*policies, grants):
+            await catch_each(superuser, proven, mutations, place.ground)
+    record_property(
+        "summary",
+        f"mutations at Supabase: {sum(map(len, policies))} policies dropped or opened and {len(grants)}"
+        " added grants are caught",
     )
-    policies = await rows.fetchall()
-    assert len(policies) > 130
-    for way in ("drop policy {} on public.{}", "alter policy {} on public.{} to public"):
-        async with breaking.transaction(force_rollback=True):
-            for row in policies:
-                await breaking.execute(
-                    sql.SQL(way).format(
-                        sql.Identifier(row["policyname"]), sql.Identifier(row["tablename"])
-                    )
-                )
-            findings = compare(proven, await read_facts(breaking, ground=place.ground))
-        assert len(findings) == len(policies)
+
+
+async def test_the_attack_alone_finds_every_policy_that_is_dropped_or_opened(
+    breaking: Connection, place: Place, blueprint: Blueprint, record_property: Record
+) -> None:
+    mutations = await opened_or_dropped(breaking)
+    assert await withstood(breaking, blueprint, mutations, place.ground) == []
+    record_property("summary", f"mutations at Supabase: the attack finds {len(mutations)} alone")
+
+
+# What Supabase may do at any time, without having a client quarantined.
+_UPGRADES = """
+create function storage.added() returns int language sql security definer return 1;
+alter function storage.added() owner to supabase_admin;
+create table auth.added (id int);
+alter table auth.added owner to supabase_auth_admin;
+grant select on auth.added to authenticated;
+create or replace function auth.role() returns text language sql stable as
+    $$ select nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role' $$;
+grant usage on schema public to supabase_auth_admin;
+grant select on all tables in schema public to supabase_auth_admin;
+alter default privileges for role supabase_admin in schema public grant all on tables to anon;
+create schema pgmq authorization supabase_admin;
+grant usage on schema pgmq to anon;
+"""
+
+
+async def test_what_supabase_changes_is_no_difference(place: Place, blueprint: Blueprint) -> None:
+    async with place.as_superuser() as superuser, superuser.transaction(force_rollback=True):
+        proven = await read_proven_facts(superuser)
+        await superuser.execute(_UPGRADES)
+        assert compare(proven, await read_facts(superuser, ground=place.ground)) == []
+        outcome = await whole_attack(
+            superuser, blueprint.access, together=False, of_ours=proven, ground=place.ground
+        )
+        assert outcome.findings == []
 
 
 # What the rules and the attack find by themselves, as at birth.
