@@ -15,7 +15,7 @@ from ghostcrm_provisioning.client_database.roles import prepare_server
 from ghostcrm_provisioning.embedded import EmbeddedPostgres, RunningPostgres
 from ghostcrm_provisioning.providers.provider import Provider
 from tests.conftest import Server
-from tests.every_provider.worlds import OnPostgres, OnSupabase, World
+from tests.every_provider.worlds import OnExisting, OnPostgres, OnSupabase, World
 from tests.running_platform import RunningPlatform, new_home, running_platform
 
 MakeWorld = Callable[[AsyncExitStack], World]
@@ -73,7 +73,17 @@ def _on_supabase(request: pytest.FixtureRequest) -> MakeWorld:
     return lambda resources: OnSupabase(platform, control_url, home, resources)
 
 
-_WORLDS = {"embedded": _on_embedded, "postgres": _on_debian, "supabase": _on_supabase}
+def _on_existing(request: pytest.FixtureRequest) -> MakeWorld:
+    server: Server = request.getfixturevalue("server")
+    return lambda _: OnExisting(server)
+
+
+_WORLDS = {
+    "embedded": _on_embedded,
+    "postgres": _on_debian,
+    "supabase": _on_supabase,
+    "existing": _on_existing,
+}
 
 
 @pytest.fixture(params=_WORLDS)

@@ -159,7 +159,7 @@ async def test_a_wrong_password_is_refused_and_told_by_no_error(
     request = world.request()
     await made(provider, request)
     wrong = "certainly not this-one"
-    if provider.kind == "postgres":
+    if provider.kind in {"postgres", "existing"}:
         login = with_password(login_of(request, "owner"), wrong)
         with pytest.raises(GhostcrmError) as refused:
             async with provider.log_in(request, login):

@@ -12,14 +12,19 @@ from uuid import UUID, uuid4
 import httpx
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
+from ghostcrm_provisioning.client_database.roles import prepare_given_server
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.embedded import RunningPostgres
+from ghostcrm_provisioning.providers.existing.provider import ExistingProvider
 from ghostcrm_provisioning.providers.postgres import PostgresProvider
+from ghostcrm_provisioning.providers.postgres_server import connection_url
 from ghostcrm_provisioning.providers.provider import (
     Connection,
     DatabaseRequest,
+    Given,
     Login,
     Provider,
     Template,
@@ -29,6 +34,7 @@ from ghostcrm_provisioning.providers.supabase.patience import Patience
 from ghostcrm_provisioning.providers.supabase.projects import SupabaseProjects
 from ghostcrm_provisioning.providers.supabase.provider import SupabaseProvider
 from ghostcrm_provisioning.settings import Settings
+from tests.conftest import ADMIN, ADMIN_PASSWORD, Server
 from tests.running_platform import RunningPlatform
 
 OWNER_PASSWORD = "the owner's own-password"
@@ -218,3 +224,70 @@ class OnSupabase(World):
 def with_password(login: Login, password: str) -> Login:
     """The same login with another password."""
     return replace(login, password=password)
+
+
+class OnExisting(World):
+    """Databases that somebody has already, on the server that comes with us; each request gives one, with a
+    login that may make logins."""
+
+    kind = "existing"
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._server = server
+        self._port: int | None = None
+
+    async def provider(self) -> Provider:
+        return ExistingProvider(prepare=prepare_given_server)
+
+    async def provider_of_nothing(self) -> Provider:
+        self._port = 1
+        return await self.provider()
+
+    def request(self) -> DatabaseRequest:
+        name = f"theirs_{uuid4().hex[:8]}"
+        if self._port is None:
+            with self._server.superuser() as superuser:
+                superuser.execute(
+                    sql.SQL("create database {} owner {} template template0").format(
+                        sql.Identifier(name), sql.Identifier(ADMIN)
+                    )
+                )
+        given = Given(
+            connection_url(
+                host=self._server.running.host,
+                port=str(self._port or self._server.running.port),
+                database=name,
+                user=ADMIN,
+                password="a-secret" if self._port else ADMIN_PASSWORD,
+            )
+        )
+        return replace(super().request(), given=given)
+
+    def count(self, request: DatabaseRequest) -> int:
+        with self._inside(request) as connection:
+            return len(
+                connection.execute(
+                    "select from pg_namespace where nspname = 'ghostcrm_claim'"
+                ).fetchall()
+            )
+
+    def state(self, request: DatabaseRequest) -> object:
+        with self._inside(request) as connection:
+            return connection.execute(
+                "select to_jsonb(d) - 'datfrozenxid' - 'datminmxid' as row, null as stamp"
+                " from pg_database d where datname = current_database()"
+                " union all select to_jsonb(n), obj_description(oid, 'pg_namespace') from pg_namespace n"
+                " union all select to_jsonb(a) - 'rolpassword', null from pg_authid a"
+                " where starts_with(rolname, %s) order by 1",
+                (f"{request.name}_",),
+            ).fetchall()
+
+    def make_strange(self, request: DatabaseRequest) -> None:
+        with self._inside(request) as connection:
+            connection.execute("comment on schema ghostcrm_claim is 'somebody else''s'")
+
+    def _inside(self, request: DatabaseRequest) -> psycopg.Connection[dict[str, Any]]:
+        assert request.given is not None
+        name = str(conninfo_to_dict(request.given.database_url)["dbname"])
+        return self._server.superuser(name)

@@ -77,7 +77,8 @@ select database_id from ghostcrm_provisioning.stamp
 with others(oid, nspname) as (
     select n.oid, n.nspname
     from pg_namespace n join pg_roles o on o.oid = n.nspowner
-    where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+    -- Between two looks, somebody may have made our claim.
+    where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'ghostcrm_claim')
       and not (%(is_supabase)s and (
           n.nspname in ('extensions', 'supabase_migrations', 'graphql', 'graphql_public')
           or (n.nspname <> 'public' and o.rolname in (

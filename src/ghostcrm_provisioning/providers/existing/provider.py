@@ -57,7 +57,7 @@ from ghostcrm_provisioning.providers.postgres_logins import (
     login_name,
     make_scram_verifier,
 )
-from ghostcrm_provisioning.providers.postgres_server import POSTGRES
+from ghostcrm_provisioning.providers.postgres_server import POSTGRES, repeated_when_undone
 from ghostcrm_provisioning.providers.provider import (
     Connection,
     DatabaseRequest,
@@ -115,12 +115,14 @@ class ExistingProvider:
             with translating(given.where):
                 return await self._observe(connection, given, request)
 
+    @repeated_when_undone
     async def create(self, request: DatabaseRequest) -> None:
         given = _given(request)
         async with connect(given) as connection:
             with translating(given.where):
                 await self._create(connection, given, request)
 
+    @repeated_when_undone
     async def remove(self, request: DatabaseRequest) -> None:
         given = _given(request)
         async with connect(given) as connection:
@@ -231,6 +233,7 @@ class ExistingProvider:
     async def login_url(self, request: DatabaseRequest, login: Login) -> str:
         return (await self._given_for(request, login)).database_url
 
+    @repeated_when_undone
     async def enable_login(self, request: DatabaseRequest, login: Login) -> None:
         if not await self.offers_login(request, login.key) and not (
             login.key == owned.APPLICATION and await self.is_supabase(request)
@@ -291,6 +294,7 @@ class ExistingProvider:
 
     # --- closing ----------------------------------------------------------------------------------
 
+    @repeated_when_undone
     async def close(self, request: DatabaseRequest) -> None:
         seen = await self._known(request)
         async with self.administer(request) as connection:
@@ -318,6 +322,7 @@ class ExistingProvider:
             True, f"none of the client's logins may enter it, or is in it; {seen.login} may"
         )
 
+    @repeated_when_undone
     async def admit(self, request: DatabaseRequest, login: Login) -> None:
         if login.password is None:
             raise ValueError("a login is admitted with its password")
@@ -338,6 +343,7 @@ class ExistingProvider:
                         temporary=login.temporary,
                     )
 
+    @repeated_when_undone
     async def reopen(self, request: DatabaseRequest) -> None:
         seen = await self._known(request)
         async with self.administer(request) as connection:
