@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from ghostcrm_provisioning.providers.supabase import sensible_settings
+from ghostcrm_provisioning.providers.supabase import examination, sensible_settings
 from ghostcrm_provisioning.settings import read_settings
 from tests.command import ghostcrm
 from tests.running_platform import RunningPlatform
 from tests.supabase_projects.conftest import Asking
-from tests.supabase_projects.workers import Place
+from tests.supabase_projects.workers import Place, Worker
 
 Environment = Any
 
@@ -80,13 +80,6 @@ def test_what_is_wrong_is_said_with_what_to_do(with_supabase: Environment, fault
     assert [each["status"] for each in found.values()][:4] == ["ok", "failed", "failed", "failed"]
     found = _findings(with_supabase(GHOSTCRM_SUPABASE_REGION="mars-1"))
     assert "eu-central-1" in found["Supabase region"]["nextStep"]
-    found = _findings(with_supabase(GHOSTCRM_SUPABASE_REGIONS="enterprise=mars-1"))
-    assert "GHOSTCRM_SUPABASE_REGIONS (enterprise)" in found["Supabase region"]["nextStep"]
-    found = _findings(
-        with_supabase(GHOSTCRM_SUPABASE_REGION="", GHOSTCRM_SUPABASE_REGIONS="enterprise=apac")
-    )
-    assert found["Supabase region"]["status"] == "warning"
-    assert "enterprise=apac; for other plans not set" in found["Supabase region"]["seen"]
     found = _findings(with_supabase(GHOSTCRM_SUPABASE_REGION=""))
     assert "GHOSTCRM_SUPABASE_REGION" in found["Supabase region"]["nextStep"]
     found = _findings(with_supabase(SUPABASE_ORGANIZATION_SLUG=""))
@@ -98,6 +91,31 @@ def test_what_is_wrong_is_said_with_what_to_do(with_supabase: Environment, fault
     ]
     found = _findings(with_supabase(SUPABASE_API_URL="http://127.0.0.1:1"))
     assert "SUPABASE_API_URL" in found["Supabase token"]["nextStep"]
+
+
+@pytest.mark.parametrize(
+    ("region", "regions", "status", "said"),
+    [
+        ("emea", "enterprise=mars-1", "failed", "GHOSTCRM_SUPABASE_REGIONS (enterprise)"),
+        ("", "enterprise=apac", "warning", "enterprise=apac; for other plans not set"),
+        ("emea", "enterprise=apac", "ok", "emea, enterprise=apac"),
+    ],
+)
+async def test_regions_by_plan_are_looked_at_too(
+    region: str,
+    regions: str,
+    status: str,
+    said: str,
+    worker: Worker,
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SUPABASE_ORGANIZATION_SLUG", place.organization)
+    monkeypatch.setenv("GHOSTCRM_SUPABASE_REGION", region)
+    monkeypatch.setenv("GHOSTCRM_SUPABASE_REGIONS", regions)
+    examined = await examination.examine_region(worker.api, read_settings())
+    assert examined.status == status
+    assert said in f"{examined.seen} {examined.next_step}"
 
 
 @pytest.mark.parametrize(

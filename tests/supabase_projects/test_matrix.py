@@ -285,6 +285,8 @@ async def test_at_every_call_that_sets_something(
             assert somebody.look(operation) == somebody.wanted(operation)
             for call in list(dict.fromkeys(worker.watched.sent))[1:]:
                 # The first one looks for the project, and is tried above.
+                if call[0] == "GET" and call in tried:
+                    continue
                 name = somebody.set_otherwise(operation)
                 await _meet(
                     kind, call, name, database_id, place, worker, caller, fault, in_another_process
