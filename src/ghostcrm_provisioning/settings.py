@@ -88,6 +88,12 @@ class Settings(BaseSettings):
         description="Names under which API and dashboard may be called, separated by spaces; not set: "
         "any.",
     )
+    existing_database_hosts: str | None = Field(
+        default=None,
+        description="Hosts, separated by spaces, whose databases an API caller with the scope admin may give "
+        "for a client; `*.example.com` is every host below. Not set: none. The command line needs no such "
+        "setting.",
+    )
     cors_origins: str | None = Field(
         default=None,
         description="Origins whose pages may call the API from a browser, separated by spaces; not set: "
@@ -472,6 +478,13 @@ class Settings(BaseSettings):
     def supabase_instance_size(self, plan: str) -> str | None:
         """The size of a new project of that plan; None is the smallest."""
         return _by_plan(self.supabase_instance_sizes).get(plan)
+
+    def takes_databases_at(self, host: str) -> bool:
+        """Whether an API caller may give a database at that host; never at a socket of this machine."""
+        return any(
+            host == named or (named.startswith("*.") and host.endswith(named[1:]))
+            for named in (self.existing_database_hosts or "").lower().split()
+        )
 
     def supabase_region_for(self, plan: str) -> str | None:
         """The region of a new project of that plan, or the group of regions; None where none is set."""

@@ -9,6 +9,16 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
+from ghostcrm_provisioning.cli.given_database import (
+    AllowOtherTables,
+    DatabaseKeyFile,
+    DatabaseUrl,
+    DatabaseUrlFile,
+    ProjectUrl,
+    read_database_key,
+    read_database_url,
+    refuse_two_from_stdin,
+)
 from ghostcrm_provisioning.cli.output import (
     Json,
     duration,
@@ -54,6 +64,11 @@ def provision(
         str | None,
         typer.Option(help="A shipped blueprint's name, or a folder. Default: GHOSTCRM_BLUEPRINT."),
     ] = None,
+    database_url: DatabaseUrl = None,
+    database_url_file: DatabaseUrlFile = None,
+    database_key_file: DatabaseKeyFile = None,
+    project_url: ProjectUrl = None,
+    allow_other_tables: AllowOtherTables = False,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Return as soon as the registration is accepted.")
     ] = False,
@@ -65,7 +80,8 @@ def provision(
     """Register a company and give it its own database.
 
     Works by itself: starts the embedded PostgreSQL, and does the work in this process when no
-    worker is running. Repeating the same registration gives the same client.
+    worker is running. Repeating the same registration gives the same client. With a database that is there
+    already, that one becomes the client's: see docs/how-to/use-an-existing-database.md.
 
     \b
     Example:
@@ -73,6 +89,9 @@ def provision(
     """
 
     async def work(installation: Installation) -> int:
+        refuse_two_from_stdin(
+            password_stdin=password_stdin, files=(database_url_file, database_key_file)
+        )
         password = read_password() if password_stdin else None
         form = checked_form(
             company_name=name,
@@ -82,7 +101,13 @@ def provision(
             admin_password=password,
             client_id=client_id,
             idempotency_key=idempotency_key,
+            database_url=read_database_url(database_url, database_url_file),
+            database_key=read_database_key(database_key_file),
+            project_url=project_url,
+            allow_other_tables=allow_other_tables,
         )
+        for note in () if form.given is None else form.given.notes:
+            say(f"[dim]{escape(note)}[/]")
         accepted = await installation.registrar.register(form, registered_by="cli")
         if not as_json:
             # At once: whatever interrupts the watching, it is not shown a second time.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -10,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
-from ghostcrm_provisioning.access.principal import Principal
+from ghostcrm_provisioning.access.principal import Principal, must_have
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.accepting import Wait, answer_accepted
 from ghostcrm_provisioning.api.authentication import requires
@@ -24,7 +25,10 @@ from ghostcrm_provisioning.api.documents.document import (
 from ghostcrm_provisioning.api.documents.queue import (
     Queue,
 )
+from ghostcrm_provisioning.errors import NotPermitted
+from ghostcrm_provisioning.given_database import LONGEST_URL, GivenDatabase
 from ghostcrm_provisioning.registration_form import LONGEST_EMAIL, LONGEST_NAME, checked_form
+from ghostcrm_provisioning.settings import Settings
 from ghostcrm_provisioning.web.site import TheSite
 
 router = APIRouter(prefix="/api/admin/provision-client", tags=["provisioning"])
@@ -44,6 +48,23 @@ class ClientData(BaseModel):
         "and answered once.",
     )
     id: UUID | None = Field(default=None, description="The client's id, when you choose it.")
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="A database that is there already and is to be the client's: a PostgreSQL URL. For the "
+        "scope `admin`, and hosts that GHOSTCRM_EXISTING_DATABASE_HOSTS names.",
+    )
+    database_key: SecretStr | None = Field(
+        default=None, description="The service role key, or a secret key, of the Supabase project."
+    )
+    project_url: str | None = Field(
+        default=None,
+        max_length=LONGEST_URL,
+        description="Where the project's API is, when the database URL does not tell.",
+    )
+    allow_other_tables: bool = Field(
+        default=False,
+        description="The database may hold what is not ours. None of it is touched.",
+    )
 
 
 class ProvisionRequest(BaseModel):
@@ -68,6 +89,9 @@ async def provision_client(
 ) -> JSONResponse:
     """Register a company and have a database made for it.
 
+    With `databaseUrl`, a database that is there already becomes the company's. It is looked at first, so the
+    answer takes longer.
+
     202 as soon as it cannot be lost any more. With `?wait=SECONDS`, 200 with the client when its run has
     ended in that time: `status` is `ready`, or `failed` with `error`. The same registration again is the
     same client, and `created` is false.
@@ -81,7 +105,13 @@ async def provision_client(
         blueprint=site.installation.settings.blueprint,
         admin_password=password,
         client_id=data.id,
+        database_url=_opened(data.database_url),
+        database_key=_opened(data.database_key),
+        project_url=data.project_url,
+        allow_other_tables=data.allow_other_tables,
     )
+    if form.given is not None:
+        _refuse_to_be_led(form.given, principal, site.installation.settings)
     accepted = await site.installation.registrar.register(form, registered_by=principal.actor)
     return await answer_accepted(
         site,
@@ -91,6 +121,29 @@ async def provision_client(
         wait_seconds=wait,
         temporary_password=accepted.temporary_password,
     )
+
+
+def _opened(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _refuse_to_be_led(given: GivenDatabase, principal: Principal, settings: Settings) -> None:
+    """Whoever says to which address we connect, could have us knock anywhere in our network.
+
+    Raises:
+        NotPermitted: it needs the scope admin, and a host that the operator has named.
+    """
+    must_have(principal, [Scope.ADMIN])
+    hosts = [given.host]
+    if given.project_url is not None and given.ref is None:
+        hosts.append(urlsplit(given.project_url).hostname or "")
+    for host in hosts:
+        if not settings.takes_databases_at(host):
+            raise NotPermitted(
+                "The API takes no database at that host.",
+                next_step="Have an operator name the host in GHOSTCRM_EXISTING_DATABASE_HOSTS; or use "
+                "`ghostcrm provision --database-url-file` on the machine.",
+            )
 
 
 @router.get("/status", response_model=Queue)

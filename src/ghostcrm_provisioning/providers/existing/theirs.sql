@@ -102,10 +102,6 @@ select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'ghostcrm_provisioning')
   and c.relkind in ('r', 'p')
 
--- name: lock_claim
--- Until the end of the transaction: who else wants this database for a client, waits.
-select pg_advisory_xact_lock(hashtextextended('ghostcrm existing database', 0))
-
 -- name: makers
 -- Whose default privileges are somebody's affair: the login's that we were given, and theirs who have set any.
 select session_user::text as maker
