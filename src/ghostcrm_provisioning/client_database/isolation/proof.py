@@ -340,7 +340,7 @@ async def list_tables(connection: Connection, *, ground: Ground = PLAIN) -> list
 
 async def list_functions_for_users(connection: Connection, *, ground: Ground = PLAIN) -> list[str]:
     """The names of the client's functions of public that signed-in users may execute."""
-    rows = await (await connection.execute(ATTACK["functions_for_users"])).fetchall()
+    rows = await (await connection.execute(ATTACK["functions_for_users"], {})).fetchall()
     names = {str(row["function"]).partition("(")[0] for row in rows}
     return sorted(name for name in names if ground.is_ours(name))
 
