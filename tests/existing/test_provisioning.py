@@ -28,14 +28,16 @@ ROLES = (
 )  # fmt: skip
 
 
-async def register(installation: Installation, url: str, **what: Any) -> Registration:
+async def register(
+    installation: Installation, url: str, *, wait: float = _PATIENCE_SECONDS, **what: Any
+) -> Registration:
     return await trigger_client_provisioning(
         id=uuid4(),
         name=f"ACME {uuid4().hex[:6]}",
         admin_email="admin@acme.com",
         admin_password="secure-password",
         database_url=url,
-        wait_seconds=_PATIENCE_SECONDS,
+        wait_seconds=wait,
         installation=installation,
         **what,
     )
