@@ -51,6 +51,8 @@ class ClientConnection:
         }
         if self.supabase_url is not None:
             document["supabaseUrl"] = self.supabase_url
+        if self.warning is not None:
+            document["warning"] = self.warning
         return document
 
 

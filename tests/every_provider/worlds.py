@@ -172,15 +172,15 @@ class OnSupabase(World):
         return await self._at("http://127.0.0.1:1")
 
     def count(self, request: DatabaseRequest) -> int:
-        return len(self._projects(request))
+        return len(self.projects(request))
 
     def state(self, request: DatabaseRequest) -> object:
-        found = self._projects(request)
+        found = self.projects(request)
         with self._platform.caller() as caller:
             return [caller.get(f"/v1/projects/{each['ref']}").json() for each in found]
 
     def make_strange(self, request: DatabaseRequest) -> None:
-        (project,) = self._projects(request)
+        (project,) = self.projects(request)
         with self._platform.caller() as caller:
             answer = caller.patch(f"/v1/projects/{project['ref']}", json={"name": "mine now"})
             assert answer.is_success, answer.text
@@ -210,7 +210,8 @@ class OnSupabase(World):
             api, projects, control, settings=settings, api_url=api_url, organization_slug=self._slug
         )
 
-    def _projects(self, request: DatabaseRequest) -> list[dict[str, Any]]:
+    def projects(self, request: DatabaseRequest) -> list[dict[str, Any]]:
+        """As the platform tells of them."""
         with self._platform.caller() as caller:
             answer: httpx.Response = caller.get(f"/v1/organizations/{self._slug}/projects")
             found: list[dict[str, Any]] = answer.json()["projects"]

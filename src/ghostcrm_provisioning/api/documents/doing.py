@@ -75,6 +75,7 @@ class ConnectionOf(Document):
     anon_key: str
     service_role_key: str
     supabase_url: str | None = None
+    warning: str | None = None
 
 
 class Environment(Document):

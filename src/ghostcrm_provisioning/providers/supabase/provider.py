@@ -25,6 +25,7 @@ from ghostcrm_provisioning.errors import (
     NotOffered,
     PostconditionNotMet,
     ProjectGone,
+    SupabaseRejected,
     ToldToWait,
 )
 from ghostcrm_provisioning.observation import Observation
@@ -41,12 +42,12 @@ from ghostcrm_provisioning.providers.supabase.documents import HEALTHY, Pooler, 
 from ghostcrm_provisioning.providers.supabase.management_api import ManagementApi
 from ghostcrm_provisioning.providers.supabase.patience import PAUSED
 from ghostcrm_provisioning.providers.supabase.project_records import ProjectRecords
+from ghostcrm_provisioning.providers.supabase.project_settings import CLOSED_SCHEMA
 from ghostcrm_provisioning.providers.supabase.projects import SupabaseProjects, WantedProject
 from ghostcrm_provisioning.providers.supabase.services import Services
+from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.settings import Settings
 
-# What REST shows while a project is closed: a schema of ours that nobody may use.
-_NOTHING = "ghostcrm_provisioning"
 _EVERYTHING = "public,graphql_public"  # Supabase's default
 # All states together, from one to the next.
 _LONGEST_WAY_SECONDS = 6 * 3600.0
@@ -100,7 +101,7 @@ class SupabaseProvider:
             return Observation(False, "there is no project yet")
         if project.status != HEALTHY:
             return Observation(False, f"the project {project.ref} is {project.status}")
-        if await self._records.schemas_before_closing(request.database_id) is not None:
+        if await self._is_closed(request):
             return Observation(False, f"the project {project.ref} is closed")
         return Observation(True, f"the project {project.ref} runs in {project.region}")
 
@@ -129,7 +130,7 @@ class SupabaseProvider:
         place = await self._place(request)
         where = _where(place)
         passwords = [each for each in (request.owner_password, request.closed_password) if each]
-        if await self._records.schemas_before_closing(request.database_id) is not None:
+        if await self._is_closed(request):
             passwords.reverse()  # it is closed, or about to be
         for password in passwords:
             try:
@@ -196,7 +197,7 @@ class SupabaseProvider:
     async def enable_login(self, request: DatabaseRequest, login: Login) -> None:
         if login.key not in {owned.OWNER, owned.APPLICATION, "service"}:
             raise owned.not_offered(login.key)
-        if await self._records.schemas_before_closing(request.database_id) is not None:
+        if await self._is_closed(request):
             raise DatabaseClosed(
                 f"The project of {request.name} is closed: no login is let in.",
                 database=request.name,
@@ -233,10 +234,10 @@ class SupabaseProvider:
             raise PostconditionNotMet("There is no password to close the project with.")
         shown = (await self._api.postgrest(project.ref)).schemas or _EVERYTHING
         await self._records.keep_schemas(
-            request.database_id, _EVERYTHING if shown == _NOTHING else shown
+            request.database_id, _EVERYTHING if shown == CLOSED_SCHEMA else shown
         )
-        if shown != _NOTHING:
-            await self._api.set_postgrest(project.ref, db_schema=_NOTHING)
+        if shown != CLOSED_SCHEMA:
+            await self._api.set_postgrest(project.ref, db_schema=CLOSED_SCHEMA)
         await self._api.set_database_password(project.ref, request.closed_password)
         async with self.administer(request) as connection:
             await owned.shut_application_out(connection)
@@ -245,7 +246,7 @@ class SupabaseProvider:
     async def observe_closed(self, request: DatabaseRequest) -> Observation:
         project = await self._running(request)
         shown = (await self._api.postgrest(project.ref)).schemas
-        if shown != _NOTHING:
+        if shown != CLOSED_SCHEMA:
             return Observation(False, f"its REST API shows {shown or 'what it shows by default'}")
         if await self._lets_in(request, request.owner_password or ""):
             return Observation(False, "the owner's password is still the one that was given out")
@@ -272,18 +273,30 @@ class SupabaseProvider:
         await self._api.set_database_password(project.ref, request.owner_password)
         shown = await self._records.schemas_before_closing(request.database_id)
         await self._api.set_postgrest(project.ref, db_schema=shown or _EVERYTHING)
-        if (await self._api.postgrest(project.ref)).schemas == _NOTHING:
+        if (await self._api.postgrest(project.ref)).schemas == CLOSED_SCHEMA:
             raise PostconditionNotMet(f"The project {project.ref} shows nothing yet.")
         await self._records.forget_schemas(request.database_id)
 
     async def suspend(self, request: DatabaseRequest) -> None:
+        """Paused; where Supabase pauses no project (of a paid plan), closed, and it goes on to cost."""
         with _in_its_own_time():
-            await self._projects.pause(request.database_id)
+            try:
+                await self._projects.pause(request.database_id)
+            except SupabaseRejected as refused:
+                get_logger("supabase").warning(
+                    "project_closed_instead_of_paused",
+                    databaseId=str(request.database_id),
+                    error=refused.as_record(),
+                )
+                await self.close(request)
 
     async def observe_suspended(self, request: DatabaseRequest) -> Observation:
         project = await self._projects.observe(request.database_id)
         if project is None:
             return Observation(False, "there is no project")
+        if project.status == HEALTHY and await self._is_closed(request):
+            seen = await self.observe_closed(request)
+            return Observation(seen.holds, f"not paused; {seen.seen}")
         return Observation(
             project.status == PAUSED, f"the project {project.ref} is {project.status}"
         )
@@ -291,6 +304,8 @@ class SupabaseProvider:
     async def resume(self, request: DatabaseRequest) -> None:
         with _in_its_own_time():
             await self._projects.restore(request.database_id)
+        if await self._is_closed(request):
+            await self.reopen(request)
 
     # --- doors ------------------------------------------------------------------------------------
 
@@ -319,6 +334,10 @@ class SupabaseProvider:
         if region is None and self._recommended is None:
             self._recommended = await self._api.recommended_region(self._slug)
         return region or self._recommended
+
+    async def _is_closed(self, request: DatabaseRequest) -> bool:
+        """Whether it is, or is to be."""
+        return await self._records.schemas_before_closing(request.database_id) is not None
 
     async def _running(self, request: DatabaseRequest) -> Project:
         project = await self._projects.observe(request.database_id)
