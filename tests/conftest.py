@@ -40,7 +40,7 @@ ADMIN_PASSWORD = "the provisioner's own"
 _FOLDER = pytest.StashKey[str]()
 # The server is thrown away, so it need not survive a power cut; the rest is as shipped. All its
 # statements are logged: a test looks for secrets among them.
-_SERVER_SETTINGS = {"fsync": "off", "max_connections": "300", "log_statement": "all"}
+_SERVER_SETTINGS = {"fsync": "off", "max_connections": "500", "log_statement": "all"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,6 +57,12 @@ def binaries_of(choice: str) -> Path | None:
     if not versions:
         pytest.exit("Debian's postgresql is not installed", returncode=4)
     return versions[-1].parent
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """For ``-n auto``: twice as many as there are cores, since tests wait for processes, for seconds to
+    pass, for a lease to end, as long as they compute."""
+    return 2 * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -160,7 +166,7 @@ def prepared_control(server: Server, tmp_path_factory: pytest.TempPathFactory) -
     home = tmp_path_factory.mktemp("prepared")
     with server.superuser() as connection:
         create_database(connection, name, owner=ADMIN)
-        template = open_for_the_first_time(server.admin_url(name), home)
+        template = open_for_the_first_time(connection, server.admin_url(name), home)
         # What is copied must have no sessions: not even the autovacuum's.
         connection.execute(
             sql.SQL("alter database {} allow_connections false").format(sql.Identifier(name))

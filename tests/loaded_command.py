@@ -5,7 +5,8 @@ process loads them, once, and every command is a fork of it: a process of its ow
 environment, arguments, folder and streams, which begins where ``python -m`` has done with its imports.
 It starts the module ``cli.main`` just as ``python -m`` does.
 
-``python -m tests.loaded_command SOCKET`` is that process; it ends when its standard input does.
+``python -m tests.loaded_command SOCKET`` is that process; it ends when its standard input does. A shell
+finds a program ``ghostcrm`` that asks it in a folder of its own: :meth:`LoadedCommand.program_folder`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +37,35 @@ _LOADED_WHEN_NEEDED = (
     "ghostcrm_provisioning.queue.worker",
 )
 _OURS = ("GHOSTCRM_", "PYTEST_")
+# Asks the process that has everything loaded, with as little of Python as will do.
+_PROGRAM = """\
+#!/bin/sh
+exec '{python}' -I -S -c '
+import json, os, socket, sys
+order = {{"arguments": sys.argv[2:], "environment": dict(os.environ), "folder": os.getcwd()}}
+with socket.socket(socket.AF_UNIX) as connection:
+    connection.connect(sys.argv[1])
+    socket.send_fds(connection, [b"streams"], [0, 1, 2])
+    connection.sendall(json.dumps(order).encode() + b"\\n")
+    answers = connection.makefile("r", encoding="utf-8")
+    answers.readline()
+    sys.exit(int(answers.readline()))
+' '{address}' "$@"
+"""
 
 
 class LoadedCommand:
     """The process that has everything loaded, as the tests see it."""
 
-    def __init__(self) -> None:
+    def __init__(self, **more: str) -> None:
+        """``more`` is in its environment, and what libraries read there when they are loaded."""
         self._folder = tempfile.TemporaryDirectory(prefix="ghostcrm-command-")
         self._address = f"{self._folder.name}/socket"
-        self._environment = self._apart_from_ours(dict(os.environ))
+        self._environment = self._apart_from_ours(os.environ | more)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.loaded_command", self._address],
             cwd=_ROOT,
+            env=os.environ | more,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -61,6 +80,17 @@ class LoadedCommand:
         """Settings of ours are read by a command when it runs. Anything else in the environment may
         have been read already, when the libraries were loaded."""
         return self._apart_from_ours(environment) == self._environment
+
+    def program_folder(self) -> Path:
+        """For a PATH: here, ``ghostcrm`` is a program that has this process do it, with whatever is in
+        its own environment."""
+        program = Path(self._folder.name) / "programs" / "ghostcrm"
+        if not program.exists():
+            program.parent.mkdir()
+            text = _PROGRAM.format(python=sys.executable, address=self._address)
+            program.write_text(text, encoding="utf-8")
+            program.chmod(0o755)
+        return program.parent
 
     def run(
         self, *arguments: str, environment: dict[str, str], stdin: str, timeout: float
@@ -151,6 +181,12 @@ def _carry_out(order: dict[str, Any], streams: list[int]) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    # Anew, as an interpreter makes them: these may be of another kind than ours were.
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(  # noqa: SIM115
+        2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
+    )
     os.environ.clear()
     os.environ.update(order["environment"])
     os.chdir(order["folder"])
@@ -161,6 +197,8 @@ def _carry_out(order: dict[str, Any], streams: list[int]) -> None:
         code = 0
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else int(left.code is not None)
+    except Exception:
+        traceback.print_exc()
     finally:
         for written in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):

@@ -4,9 +4,9 @@ of its tests.
 It has our schema, the queue, the row that says who the installation is, and the home server's; its
 sealing keys are copied with it. So the installations of all these tests are one and the same to the
 server: they share the template database of a blueprint, whose name holds the installation's id. That of
-the shipped blueprint is built here. Tests of another process have
-another installation: two control databases cannot take turns at building one template, since an
-advisory lock holds in one database only.
+the shipped blueprint is there already: built by the first process of the run that comes, and copied by
+the others. Tests of another process have another installation: two control databases cannot take turns
+at building one template, since an advisory lock holds in one database only.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from psycopg import sql
 from psycopg.rows import DictRow
 
 _ROOT = Path(__file__).parents[1]
+_TEMPLATE_OWNER = "provisioner"
+_EXISTS = "select from pg_database where datname = %(name)s"
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,43 @@ def create_database(
     superuser.execute(sql.SQL("revoke all on database {} from public").format(database))
 
 
-def open_for_the_first_time(url: str, home: Path) -> str:
-    """Open the installation of that control database and home, in a process of its own, and build the
-    template of the shipped blueprint; returns its name."""
-    prepared = subprocess.run(
+def open_for_the_first_time(superuser: psycopg.Connection[DictRow], url: str, home: Path) -> str:
+    """Open the installation of that control database and home, in a process of its own, and have it build
+    the template of the shipped blueprint, or find a copy there of the one that another process of this run
+    had built; returns its name."""
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.integration.another_process", "prepare"],
         cwd=_ROOT,
         env={**os.environ, "GHOSTCRM_HOME": str(home), "GHOSTCRM_DATABASE_URL": url},
-        input=b"go\n",
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        check=True,
-    )
-    return str(json.loads(prepared.stdout.splitlines()[-1])["template"])
+    ) as process:
+        assert process.stdout is not None
+        wanted = json.loads(process.stdout.readline())
+        finished = f"prepared_template_{wanted['fingerprint'][:16]}"
+        superuser.execute("select pg_advisory_lock(2)")  # one process of the run after the other
+        try:
+            found = superuser.execute(_EXISTS, {"name": finished}).fetchone()
+            if found is not None:
+                _copy_template(superuser, finished, wanted["name"], stamp=wanted["stamp"])
+            answer, _ = process.communicate(b"go\n")
+            assert process.returncode == 0
+            template = str(json.loads(answer.splitlines()[-1])["template"])
+            assert template == wanted["name"]
+            if found is None:
+                _copy_template(superuser, template, finished)
+        finally:
+            superuser.execute("select pg_advisory_unlock(2)")
+    return template
+
+
+def _copy_template(
+    superuser: psycopg.Connection[DictRow], template: str, name: str, *, stamp: str | None = None
+) -> None:
+    create_database(superuser, name, owner=_TEMPLATE_OWNER, template=template)
+    identifier = sql.Identifier(name)
+    if stamp is not None:
+        superuser.execute(
+            sql.SQL("comment on database {} is {}").format(identifier, sql.Literal(stamp))
+        )
+    superuser.execute(sql.SQL("alter database {} allow_connections false").format(identifier))

@@ -20,7 +20,9 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import PAGES, ROOT, Block, blocks, name_of
+from tests.loaded_command import LoadedCommand
 
+_COLUMNS = "100"
 _FILE = re.compile(r"(?:--|#) (?P<how>file|append to): (?P<path>\S+)\n")
 _CLIENT = re.compile(r"\b[0-9a-f]{8}\b")
 # What differs from one time to another; in this order.
@@ -60,14 +62,22 @@ def _exchanges(block: Block) -> Iterator[tuple[str, list[str]]]:
     yield command, shown
 
 
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[LoadedCommand]:
+    """Commands of a terminal of that width."""
+    loaded = LoadedCommand(COLUMNS=_COLUMNS)
+    yield loaded
+    loaded.end()
+
+
 class Terminal:
     """A shell in an installation of its own."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], programs: list[Path]) -> None:
         self._folder = folder
         self._environment = environment | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
-            "COLUMNS": "100",
+            "PATH": os.pathsep.join([*map(str, programs), environment["PATH"]]),
+            "COLUMNS": _COLUMNS,
         }
 
     def run(self, command: str) -> str:
@@ -101,11 +111,18 @@ class Terminal:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=name_of)
 def test_what_is_shown_is_what_is_said(
-    page: Path, environment: Callable[..., dict[str, str]], tmp_path: Path
+    page: Path,
+    environment: Callable[..., dict[str, str]],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     (tmp_path / "src").symlink_to(ROOT / "src")
     shipped = ROOT / "src" / "ghostcrm_provisioning" / "blueprints" / "ghostcrm"
-    terminal = Terminal(tmp_path, environment())
+    programs = [Path(sys.executable).parent]
+    if page.name != "README.md":  # where the program is run as it was installed
+        loaded: LoadedCommand = request.getfixturevalue("loaded")
+        programs.insert(0, loaded.program_folder())
+    terminal = Terminal(tmp_path, environment(), programs)
     if "cp -r" not in page.read_text(encoding="utf-8"):
         terminal.run(f"cp -r '{shipped}' my-blueprint")
     for block in blocks(page, "console", "sql", "toml"):

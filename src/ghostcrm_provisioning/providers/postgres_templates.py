@@ -27,6 +27,11 @@ from ghostcrm_provisioning.providers.provider import Connection, Template
 from ghostcrm_provisioning.providers.stamp import is_same_stamp, stamp_of
 
 
+def template_name(installation_id: UUID, template: Template) -> str:
+    """The name of a template's database."""
+    return f"ghostcrm_template_{installation_id.hex[:8]}_{template.fingerprint[:16]}"
+
+
 class PostgresTemplates:
     """What is copied on one server, and copies that nobody keeps."""
 
@@ -47,7 +52,7 @@ class PostgresTemplates:
         Raises:
             ToldToWait: another worker is building it; StampMismatch: what has its name is not ours.
         """
-        name = f"ghostcrm_template_{installation_id.hex[:8]}_{template.fingerprint[:16]}"
+        name = template_name(installation_id, template)
         if name in self._ready:
             return name
         stamp = stamp_of(installation_id, template=template.fingerprint)
