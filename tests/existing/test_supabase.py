@@ -84,3 +84,58 @@ def sign_in(project: SomebodysProject) -> httpx.Response:
         headers={"apikey": project.key, "Authorization": f"Bearer {project.key}"},
         timeout=30,
     )
+
+
+async def test_beside_what_is_not_ours(
+    installation: Installation, project: SomebodysProject
+) -> None:
+    with psycopg.connect(project.database_url, autocommit=True) as owner:
+        owner.execute(
+            "create table public.bills (id integer); insert into public.bills values (1);"
+            " grant select on public.bills to anon, authenticated;"
+            " create schema shop create table goods (id integer)"
+        )
+    how = given(project) | {"allow_other_tables": True}
+    with pytest.raises(DatabaseNotUsable) as refused:
+        await register(installation, project.database_url, **how)
+    assert "open to everybody from the start" in refused.value.message
+    with psycopg.connect(project.database_url, autocommit=True) as owner:
+        owner.execute(refused.value.next_step.partition("\n")[2].encode())
+    before = shop(project)
+    done = await register(installation, project.database_url, **how)
+    assert done.status == "ready", done.error
+    assert shop(project) == before
+    verdict = await installation.verifier.verify(done.client_id, requested_by="a test")
+    assert verdict.holds, verdict.findings
+
+
+async def test_a_name_that_is_taken_is_told(
+    installation: Installation, project: SomebodysProject
+) -> None:
+    with psycopg.connect(project.database_url, autocommit=True) as owner:
+        owner.execute("create table public.contacts (id integer)")
+        owner.execute("alter default privileges revoke execute on functions from public")
+    done = await register(installation, project.database_url, allow_other_tables=True)
+    assert done.status == "failed"
+    assert done.error is not None
+    assert done.error["code"] == "database_not_usable"
+    assert "contacts" in str(done.error["message"])
+    with psycopg.connect(project.database_url) as owner:
+        tables = owner.execute(
+            "select tablename from pg_tables where schemaname = 'public'"
+        ).fetchall()
+    assert tables == [("contacts",)]
+
+
+def shop(project: SomebodysProject) -> object:
+    with psycopg.connect(project.database_url) as owner:
+        return [
+            owner.execute(question.encode()).fetchall()
+            for question in (
+                "select oid, relname, relacl::text from pg_class where relname in ('bills', 'goods')",
+                "select * from public.bills",
+                "select nspacl::text from pg_namespace where nspname in ('shop', 'public')",
+                "select defaclobjtype, defaclnamespace, defaclacl::text from pg_default_acl"
+                " where defaclrole = (select oid from pg_roles where rolname = session_user) order by 1, 2",
+            )
+        ]

@@ -103,6 +103,7 @@ class Examination:
     cannot_become: tuple[str, ...]
     lets_everybody_in: bool
     everybody_makes_tables: bool
+    makes_open_things: bool
     stamp: str | None
     has_claim: bool
     claim: str | None
@@ -310,8 +311,10 @@ class Examination:
 
     def _beside_others(self) -> list[Problem]:
         """Of a database that is not the client's alone, we do not change who may enter and make what."""
-        if self.is_supabase or not self.given.allow_other_tables:
+        if not self.given.allow_other_tables:
             return []
+        if self.is_supabase:
+            return self._default_privileges()
         found = []
         if self.lets_everybody_in:
             found.append(
@@ -332,6 +335,27 @@ class Examination:
                 )
             )
         return found
+
+    def _default_privileges(self) -> list[Problem]:
+        """At Supabase, what is the client's and what is not are made by the same login."""
+        if not self.makes_open_things:
+            return []
+        statements = (
+            "alter default privileges for role {0} revoke execute on functions from public;\n"
+            "alter default privileges for role {0} in schema public revoke all on tables from anon, authenticated;\n"
+            "alter default privileges for role {0} in schema public revoke all on sequences from anon, authenticated;"
+            "\nalter default privileges for role {0} in schema public revoke all on functions from public, anon, "
+            "authenticated"
+        )
+        return [
+            Problem(
+                f"What {self.login} makes in {self.given.where} is open to everybody from the start, by default "
+                "privileges. The database is not the client's alone, so we do not change that.",
+                "Say in your own migrations who may use what they make, then run as that login:\n"
+                + sql.SQL(statements).format(sql.Identifier(self.login)).as_string()
+                + ";",
+            )
+        ]
 
     def exposing_logins(self) -> list[Problem]:
         """Logins of others that may enter, and would be somebody in there. Not at Supabase, where its own

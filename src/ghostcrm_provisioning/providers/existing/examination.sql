@@ -20,6 +20,16 @@ select current_setting('server_version_num')::integer / 10000 as version,
            select from pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
            where n.nspname = 'public' and a.grantee = 0 and a.privilege_type = 'CREATE'
        ) as everybody_makes_tables,
+       -- What this login makes in public from now on is open to strangers, unless a migration closes it.
+       not exists (
+           select from pg_default_acl
+           where defaclrole = me.oid and defaclnamespace = 0 and defaclobjtype = 'f'
+       ) or exists (
+           select from pg_default_acl a left join pg_namespace n on n.oid = a.defaclnamespace,
+                aclexplode(a.defaclacl) given left join pg_roles r on r.oid = given.grantee
+           where a.defaclrole = me.oid and a.defaclobjtype <> 'T' and (n.oid is null or n.nspname = 'public')
+             and (given.grantee = 0 or r.rolname in ('anon', 'authenticated'))
+       ) as makes_open_things,
        exists (
            select from pg_class c join pg_namespace n on n.oid = c.relnamespace
            where n.nspname = 'ghostcrm' and c.relname = 'installation'
