@@ -20,8 +20,8 @@ from ghostcrm_provisioning.cli.output import say
 from ghostcrm_provisioning.errors import InvalidInput
 
 _STDIN = "-"
-_URL_VARIABLE = "GHOSTCRM_EXISTING_DATABASE_URL"
-_KEY_VARIABLE = "GHOSTCRM_EXISTING_DATABASE_KEY"
+URL_VARIABLE = "GHOSTCRM_EXISTING_DATABASE_URL"
+KEY_VARIABLE = "GHOSTCRM_EXISTING_DATABASE_KEY"
 # The part of a URL that says who, up to where: a user, and nothing behind it.
 _USER_ALONE = re.compile(r"(?P<scheme>postgres(?:ql)?://)(?P<user>[^:@/?#]+)@(?P<rest>[^@]*)")
 _WITH_PASSWORD = re.compile(r"postgres(?:ql)?://[^/?#]*:[^/?#]*@|[?&]password=")
@@ -39,7 +39,7 @@ DatabaseUrlFile = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help=f"The same from the first line of a file, `-` for stdin. Or set {_URL_VARIABLE}.",
+        help=f"The same from the first line of a file, `-` for stdin. Or set {URL_VARIABLE}.",
     ),
 ]
 DatabaseKeyFile = Annotated[
@@ -47,7 +47,7 @@ DatabaseKeyFile = Annotated[
     typer.Option(
         metavar="FILE",
         help="The service role key or a secret key of the Supabase project, from the first line of a file, "
-        f"`-` for stdin. Or set {_KEY_VARIABLE}.",
+        f"`-` for stdin. Or set {KEY_VARIABLE}.",
     ),
 ]
 ProjectUrl = Annotated[
@@ -77,7 +77,7 @@ def read_database_url(url: str | None, file: str | None) -> str | None:
     if file is not None:
         return _first_line(file, "--database-url-file")
     if url is None:
-        return os.environ.get(_URL_VARIABLE) or None
+        return os.environ.get(URL_VARIABLE) or None
     if _WITH_PASSWORD.search(url):
         say(
             "[yellow]The password in --database-url can be read in the list of processes and in the shell's "
@@ -91,7 +91,7 @@ def read_database_key(file: str | None) -> str | None:
     """The key, from a file or the environment; None when none was given."""
     if file is not None:
         return _first_line(file, "--database-key-file")
-    return os.environ.get(_KEY_VARIABLE) or None
+    return os.environ.get(KEY_VARIABLE) or None
 
 
 def refuse_two_from_stdin(*, password_stdin: bool, files: tuple[str | None, ...]) -> None:
