@@ -88,6 +88,16 @@ class Settings(BaseSettings):
         description="Names under which API and dashboard may be called, separated by spaces; not set: "
         "any.",
     )
+    existing_database_url: SecretStr | None = Field(
+        default=None,
+        description="For `ghostcrm provision`: the database that is there already and is to be the client's, so "
+        "that its password need not stand on the command line.",
+    )
+    existing_database_key: SecretStr | None = Field(
+        default=None,
+        description="For `ghostcrm provision`: the service role key, or a secret key, of the Supabase project "
+        "that it belongs to.",
+    )
     existing_database_hosts: str | None = Field(
         default=None,
         description="Hosts, separated by spaces, whose databases an API caller with the scope admin may give "

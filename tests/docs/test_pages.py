@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from ghostcrm_provisioning.cli.given_database import KEY_VARIABLE, URL_VARIABLE
 from ghostcrm_provisioning.client_database.roles import SHARED_ROLES
 from ghostcrm_provisioning.settings import Settings, environment_variable
 from tests.docs.pages import PAGES, ROOT, name_of
@@ -68,7 +67,6 @@ def test_no_page_knows_the_machine_it_was_written_on(page: Path) -> None:
 @every_page
 def test_every_setting_that_is_named_exists(page: Path) -> None:
     known = {environment_variable(field) for field in Settings.model_fields}
-    known |= {URL_VARIABLE, KEY_VARIABLE}  # of one command alone
     assert set(_SETTING.findall(page.read_text(encoding="utf-8"))) <= known
 
 

@@ -15,13 +15,13 @@ from typing import Annotated
 from urllib.parse import quote
 
 import typer
+from pydantic import SecretStr
 
 from ghostcrm_provisioning.cli.output import say
 from ghostcrm_provisioning.errors import InvalidInput
+from ghostcrm_provisioning.settings import Settings
 
 _STDIN = "-"
-URL_VARIABLE = "GHOSTCRM_EXISTING_DATABASE_URL"
-KEY_VARIABLE = "GHOSTCRM_EXISTING_DATABASE_KEY"
 # The part of a URL that says who, up to where: a user, and nothing behind it.
 _USER_ALONE = re.compile(r"(?P<scheme>postgres(?:ql)?://)(?P<user>[^:@/?#]+)@(?P<rest>[^@]*)")
 _WITH_PASSWORD = re.compile(r"postgres(?:ql)?://[^/?#]*:[^/?#]*@|[?&]password=")
@@ -39,7 +39,7 @@ DatabaseUrlFile = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help=f"The same from the first line of a file, `-` for stdin. Or set {URL_VARIABLE}.",
+        help="The same from the first line of a file, `-` for stdin. Or set GHOSTCRM_EXISTING_DATABASE_URL.",
     ),
 ]
 DatabaseKeyFile = Annotated[
@@ -47,7 +47,7 @@ DatabaseKeyFile = Annotated[
     typer.Option(
         metavar="FILE",
         help="The service role key or a secret key of the Supabase project, from the first line of a file, "
-        f"`-` for stdin. Or set {KEY_VARIABLE}.",
+        "`-` for stdin. Or set GHOSTCRM_EXISTING_DATABASE_KEY.",
     ),
 ]
 ProjectUrl = Annotated[
@@ -66,7 +66,7 @@ AllowOtherTables = Annotated[
 ]
 
 
-def read_database_url(url: str | None, file: str | None) -> str | None:
+def read_database_url(url: str | None, file: str | None, settings: Settings) -> str | None:
     """The URL, from wherever it was given; None when none was.
 
     Raises:
@@ -77,7 +77,7 @@ def read_database_url(url: str | None, file: str | None) -> str | None:
     if file is not None:
         return _first_line(file, "--database-url-file")
     if url is None:
-        return os.environ.get(URL_VARIABLE) or None
+        return _opened(settings.existing_database_url)
     if _WITH_PASSWORD.search(url):
         say(
             "[yellow]The password in --database-url can be read in the list of processes and in the shell's "
@@ -87,17 +87,21 @@ def read_database_url(url: str | None, file: str | None) -> str | None:
     return _with_password(url)
 
 
-def read_database_key(file: str | None) -> str | None:
+def read_database_key(file: str | None, settings: Settings) -> str | None:
     """The key, from a file or the environment; None when none was given."""
     if file is not None:
         return _first_line(file, "--database-key-file")
-    return os.environ.get(KEY_VARIABLE) or None
+    return _opened(settings.existing_database_key)
 
 
 def refuse_two_from_stdin(*, password_stdin: bool, files: tuple[str | None, ...]) -> None:
     """Raises InvalidInput when more than one thing is to be read from there."""
     if [*files, _STDIN if password_stdin else None].count(_STDIN) > 1:
         raise InvalidInput("Only one of password, database URL and key can be read from stdin.")
+
+
+def _opened(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _with_password(url: str) -> str:

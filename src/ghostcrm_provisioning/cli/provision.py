@@ -101,8 +101,8 @@ def provision(
             admin_password=password,
             client_id=client_id,
             idempotency_key=idempotency_key,
-            database_url=read_database_url(database_url, database_url_file),
-            database_key=read_database_key(database_key_file),
+            database_url=read_database_url(database_url, database_url_file, installation.settings),
+            database_key=read_database_key(database_key_file, installation.settings),
             project_url=project_url,
             allow_other_tables=allow_other_tables,
         )
