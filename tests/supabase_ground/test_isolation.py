@@ -4,6 +4,7 @@ nothing that is Supabase's own, and of everything that it complains of elsewhere
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from psycopg import sql
@@ -241,3 +242,23 @@ async def test_what_belongs_to_another_project_is_no_platform_s(place: Place) ->
         outcome = await whole_attack(superuser, None, together=True, ground=place.ground)
         sentences = {each.sentence for each in outcome.findings}
         assert "The relation public.tags belongs to supabase_somebodyelse_postgres." in sentences
+
+
+async def test_what_others_have_there_counts_where_it_shows_what_is_ours(
+    breaking: Connection, place: Place
+) -> None:
+    ours = replace(place.ground, ours=frozenset({"public.contacts"}))
+    for statement, is_found in (
+        ("create view public.theirs as select 1 as id", False),
+        ("create view public.theirs as select id from public.contacts", True),
+        (
+            "create schema hidden; create view hidden.inner_one as select id from public.contacts;"
+            " create view public.theirs as select id from hidden.inner_one",
+            True,
+        ),
+    ):
+        async with breaking.transaction(force_rollback=True):
+            await breaking.execute(statement.encode())
+            outcome = await whole_attack(breaking, None, together=False, ground=ours)
+            sentences = {each.sentence for each in outcome.findings}
+            assert ("View theirs runs with its owner's rights." in sentences) is is_found

@@ -4,7 +4,7 @@
 -- Auth's own, are looked at for what anon and authenticated may do there. Of the schemas that are
 -- Supabase's own, where it is the ground, only what the client's owner has made in them. Where others are in
 -- the database (`ours` is a list), what is theirs counts where it could show what is ours.
-with strangers(oid, name) as (
+with recursive strangers(oid, name) as (
     values (0::oid, 'everyone'), ('anon'::regrole::oid, 'anon')
 ), schemas as materialized (
     select n.oid, n.nspname, n.nspname = any(%(platform_schemas)s) as is_platform
@@ -14,18 +14,19 @@ with strangers(oid, name) as (
            or has_schema_privilege('authenticated', n.oid, 'usage'))
 ), of_extensions as materialized (
     select classid, objid from pg_depend where deptype = 'e'
+), showing(oid) as (  -- what is ours, and whatever shows it, over however many views
+    select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where format('%%I.%%I', n.nspname, c.relname) = any(%(ours)s)
+    union
+    select w.ev_class
+    from showing s
+    join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = s.oid
+        and d.classid = 'pg_rewrite'::regclass
+    join pg_rewrite w on w.oid = d.objid
+    join pg_class v on v.oid = w.ev_class and v.relkind in ('v', 'm')
 ), relations as materialized (
     select c.oid, c.relkind, c.relrowsecurity, c.relacl, c.relowner, c.reloptions, s.nspname,
-           %(ours)s::text[] is null or format('%%I.%%I', s.nspname, c.relname) = any(%(ours)s)
-               or exists (  -- a view of somebody else's shows what is ours
-                   select from pg_rewrite w
-                   join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid
-                       and d.refclassid = 'pg_class'::regclass and d.refobjid <> c.oid
-                   join pg_class shown on shown.oid = d.refobjid
-                   join pg_namespace n on n.oid = shown.relnamespace
-                   where w.ev_class = c.oid and c.relkind in ('v', 'm')
-                     and format('%%I.%%I', n.nspname, shown.relname) = any(%(ours)s)
-               ) as is_ours,
+           %(ours)s::text[] is null or c.oid in (select oid from showing) as is_ours,
            case when s.nspname = 'public' then quote_ident(c.relname) else c.oid::regclass::text end
                as name
     from pg_class c join schemas s on s.oid = c.relnamespace
