@@ -24,6 +24,7 @@ from ghostcrm_provisioning.cli.provision import describe, report, watch
 from ghostcrm_provisioning.cli.session import ClientId, find_client_id, run_with_installation
 from ghostcrm_provisioning.client_database.program_settings import PLACEHOLDERS, as_env_file
 from ghostcrm_provisioning.client_database.roles import CLIENT_LOGIN_ROLES
+from ghostcrm_provisioning.clients.client import Client
 from ghostcrm_provisioning.clients.documents import attempt_document, client_row_document
 from ghostcrm_provisioning.clients.listing import STATUSES, ClientFilter, Place, list_clients
 from ghostcrm_provisioning.clients.run import RUNS, find_first_run, list_steps
@@ -181,6 +182,7 @@ def show(client_id: ClientId, as_json: Json = False) -> None:
             ("Plan", _plan(client.plan, client.wanted_plan)),
             ("Admin", client.admin_email),
             ("Database", f"{client.database_name} on {client.server_name} ({client.provider})"),
+            *_project_of(client),
             ("Blueprint", client.blueprint),
             ("Registered", f"{client.created_at:%Y-%m-%d %H:%M:%S} UTC"),
             ("Ready after", duration(first.duration_ms) if client.status == "ready" else "–"),
@@ -195,6 +197,13 @@ def show(client_id: ClientId, as_json: Json = False) -> None:
             out.print(steps_table(run, await list_steps(connection, run.id)))
 
     run_with_installation(work, as_json=as_json, may_begin=False)
+
+
+def _project_of(client: Client) -> list[tuple[str, str]]:
+    """The line about its project at Supabase, if it has one."""
+    if client.project_ref is None:
+        return []
+    return [("Project", f"{client.project_ref}, {client.project_status or 'not seen yet'}")]
 
 
 @app.command("explain")

@@ -44,6 +44,9 @@ class Client:
     # The latest full attack: when it began, and whether isolation was proven.
     verified_at: datetime | None = None
     isolation_holds: bool | None = None
+    # Of its project at Supabase, once there is one: what Supabase calls it, and its status as it was last seen.
+    project_ref: str | None = None
+    project_status: str | None = None
 
     @property
     def is_open(self) -> bool:

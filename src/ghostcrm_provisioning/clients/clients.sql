@@ -49,11 +49,13 @@ select c.id, c.name, c.plan, c.wanted_plan, c.blueprint, c.status::text, c.wante
        d.id as database_id, d.name as database_name, d.status::text as database_status,
        d.blueprint_fingerprint, d.handed_over_at,
        s.id as server_id, s.name as server_name, s.provider, coalesce(d.region, s.region) as region,
-       c.quarantined_at, v.began_at as verified_at, v.holds as isolation_holds
+       c.quarantined_at, v.began_at as verified_at, v.holds as isolation_holds,
+       p.ref as project_ref, p.status as project_status
 from clients c
 join client_admins a on a.client_id = c.id
 join client_databases d on d.client_id = c.id
 join servers s on s.id = d.server_id
+left join supabase_projects p on p.database_id = d.id
 left join lateral (
     select began_at, holds from isolation_verdicts where client_id = c.id order by id desc limit 1
 ) v on true

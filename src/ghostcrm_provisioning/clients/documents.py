@@ -69,6 +69,11 @@ def client_document(client: Client, run: Run, steps: list[RunStep]) -> dict[str,
         "quarantinedAt": instant(client.quarantined_at),
         "isolation": isolation_document(client.verified_at, client.isolation_holds),
     }
+    if client.project_ref is not None:
+        document["database"]["project"] = {
+            "ref": client.project_ref,
+            "status": client.project_status,
+        }
     if run.error is not None:
         document["error"] = run.error
     return document

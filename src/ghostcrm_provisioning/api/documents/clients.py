@@ -30,6 +30,13 @@ class Step(Document):
     error: ErrorRecord | None = None
 
 
+class Project(Document):
+    """A client's project at Supabase: what it is called there, and its status as it was last seen."""
+
+    ref: str
+    status: str | None = Field(examples=["ACTIVE_HEALTHY"])
+
+
 class Database(Document):
     """The database of one client."""
 
@@ -38,6 +45,7 @@ class Database(Document):
     name: str
     server: str
     status: Literal["planned", "present", "handed_over"]
+    project: Project | None = None
 
 
 class Admin(Document):
