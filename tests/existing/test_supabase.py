@@ -8,8 +8,10 @@ import httpx
 import psycopg
 import pytest
 
-from ghostcrm_provisioning.connecting import connect_to
+from ghostcrm_provisioning.changing_plan import change_plan
+from ghostcrm_provisioning.connecting import connect_to, reset_admin_password
 from ghostcrm_provisioning.errors import DatabaseNotUsable, DatabaseUrlMissing
+from ghostcrm_provisioning.following import follow
 from ghostcrm_provisioning.given_database import read_given_database
 from ghostcrm_provisioning.providers.existing.examination import examine
 from ghostcrm_provisioning.wiring import Installation
@@ -76,11 +78,11 @@ async def test_a_project_that_is_given_twice_is_refused(
         await register(installation, project.database_url, **given(project))
 
 
-def sign_in(project: SomebodysProject) -> httpx.Response:
+def sign_in(project: SomebodysProject, password: str = "secure-password") -> httpx.Response:
     return httpx.post(
         f"{project.url}/auth/v1/token",
         params={"grant_type": "password"},
-        json={"email": "admin@acme.com", "password": "secure-password"},
+        json={"email": "admin@acme.com", "password": password},
         headers={"apikey": project.key, "Authorization": f"Bearer {project.key}"},
         timeout=30,
     )
@@ -125,6 +127,41 @@ async def test_a_name_that_is_taken_is_told(
             "select tablename from pg_tables where schemaname = 'public'"
         ).fetchall()
     assert tables == [("contacts",)]
+
+
+async def test_a_migration_of_others_under_our_number_is_told(
+    installation: Installation, project: SomebodysProject
+) -> None:
+    with psycopg.connect(project.database_url, autocommit=True) as owner:
+        owner.execute("create schema supabase_migrations")
+        owner.execute(
+            "create table supabase_migrations.schema_migrations"
+            " (version text primary key, statements text[], name text)"
+        )
+        owner.execute(
+            "insert into supabase_migrations.schema_migrations values ('001', '{}', 'theirs')"
+        )
+    done = await register(installation, project.database_url)
+    assert done.status == "failed"
+    assert done.error is not None
+    assert done.error["code"] == "database_not_usable"
+    assert "version 001" in str(done.error["message"])
+
+
+async def test_another_password_and_another_plan(
+    installation: Installation, project: SomebodysProject
+) -> None:
+    done = await register(installation, project.database_url)
+    assert done.status == "ready", done.error
+    password = await reset_admin_password(installation, done.client_id, requested_by="a test")
+    assert sign_in(project).status_code == 400
+    assert sign_in(project, password).status_code == 200
+    accepted = await change_plan(
+        installation, done.client_id, "professional", requested_by="a test"
+    )
+    assert accepted.run_id is not None
+    run = await follow(installation, accepted.run_id, timeout_seconds=60)
+    assert run.status == "succeeded", run.error
 
 
 def shop(project: SomebodysProject) -> object:

@@ -23,7 +23,12 @@ from psycopg.rows import DictRow
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, Migration, Script
 from ghostcrm_provisioning.client_database.ground import PLAIN, Ground
 from ghostcrm_provisioning.client_database.sql_statements import Statement, split_statements
-from ghostcrm_provisioning.errors import InvalidBlueprint, MigrationFailed, TransientFailure
+from ghostcrm_provisioning.errors import (
+    DatabaseNotUsable,
+    InvalidBlueprint,
+    MigrationFailed,
+    TransientFailure,
+)
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.postgres_errors import translated
 
@@ -73,6 +78,27 @@ async def observe_installation(connection: Connection) -> Installed | None:
         row["blueprint_fingerprint"],
         frozenset(row["versions"]),
     )
+
+
+async def refuse_history_of_others(connection: Connection, blueprint: Blueprint) -> None:
+    """Where nothing of ours is installed, no migration can be in the history under one of our numbers: it
+    would be taken for applied.
+
+    Raises:
+        DatabaseNotUsable: there is one.
+    """
+    row = await (await connection.execute(INSTALL["keeps_history"])).fetchone()
+    if row is None or not row["holds"]:
+        return
+    rows = await (await connection.execute(INSTALL["applied_versions"])).fetchall()
+    taken = {str(row["version"]) for row in rows} & {each.version for each in blueprint.migrations}
+    if taken:
+        raise DatabaseNotUsable(
+            f"The history of migrations (supabase_migrations.schema_migrations) has a version {min(taken)} that "
+            f"is not of the blueprint {blueprint.name}, which has one of that number.",
+            next_step="Give a database of its own for this client; or give that migration another version with "
+            "`supabase migration repair`.",
+        )
 
 
 async def stamp_database(connection: Connection, database_id: UUID) -> None:

@@ -29,6 +29,12 @@ create table if not exists supabase_migrations.schema_migrations (
 -- name: who_am_i
 select current_user::text as role
 
+-- name: keeps_history
+select exists (
+    select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'supabase_migrations' and c.relname = 'schema_migrations'
+) as holds
+
 -- name: applied_versions
 select version from supabase_migrations.schema_migrations
 

@@ -29,6 +29,7 @@ from ghostcrm_provisioning.client_database.install import (
     install_blueprint,
     install_platform,
     observe_installation,
+    refuse_history_of_others,
     stamp_database,
 )
 from ghostcrm_provisioning.client_database.isolation.proof import (
@@ -87,6 +88,8 @@ async def install(work: Work) -> None:
     connection, ground = await work.client_database(), await work.ground()
     async with work.provider.installing(work.request, connection):
         installed = await observe_installation(connection)
+        if installed is None:
+            await refuse_history_of_others(connection, work.blueprint)
         if installed is None or installed.fingerprint != work.blueprint.fingerprint:
             await install_platform(connection, ground=ground)
             await install_blueprint(connection, work.blueprint, ground=ground)
