@@ -7,11 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import psycopg
-from psycopg import sql
+import pytest
+from psycopg import AsyncConnection, sql
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
 
 from ghostcrm_provisioning.client_database.roles import APPLICATION, CARETAKER, LOGIN_ROLES
 from ghostcrm_provisioning.errors import DatabaseClosed
+from ghostcrm_provisioning.providers.owned_database import ensure_application_login
 from ghostcrm_provisioning.providers.provider import DatabaseRequest, Login, Provider
 from ghostcrm_provisioning.provisioning.work import login_of
 from tests.conftest import Server
@@ -136,3 +139,23 @@ async def test_who_is_given_up_in_a_deadlock_does_it_again(
     async with provider.log_in(request, _API):
         pass
     assert await provider.connection_limit(request, "api") == _API.connection_limit
+
+
+async def test_an_owners_login_takes_the_shared_roles_in_the_same_order(
+    world: OnPostgres, server: Server
+) -> None:
+    """With `anon` still to come, it has none of the others, for which somebody may wait who has `anon`."""
+    login = Login("app", "its own password", member_of=("authenticated", "anon"))
+    url = server.admin_url("postgres")
+    mine = await AsyncConnection.connect(url, autocommit=True, row_factory=dict_row)
+    if mine.info.server_version < 160000:
+        pytest.skip("PostgreSQL 15 locks no role that is granted")
+    with psycopg.connect(server.running.url()) as other:
+        async with mine, mine.transaction(force_rollback=True):
+            other.execute("set lock_timeout = '10s'")
+            _change(other, "grant anon to {}", "supabase_admin")
+            making = asyncio.create_task(ensure_application_login(mine, login))
+            await _waits(world, "grant%anon%")
+            await asyncio.to_thread(_change, other, "grant authenticated to {}", "supabase_admin")
+            other.rollback()
+            assert await making

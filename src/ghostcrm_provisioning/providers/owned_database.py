@@ -129,9 +129,10 @@ async def ensure_application_login(connection: Connection, login: Login) -> bool
                     sql.Literal(login.connection_limit),
                 )
             )
-            groups = sql.SQL(", ").join(map(sql.Identifier, login.member_of))
-            await connection.execute(sql.SQL("grant {} to {}").format(groups, name))
             await connection.execute(let_log_in(name, verifier))
+            # In the order of names, and last: as all do that grant what a whole server shares.
+            groups = sql.SQL(", ").join(map(sql.Identifier, sorted(login.member_of)))
+            await connection.execute(sql.SQL("grant {} to {}").format(groups, name))
     except psycopg.errors.InsufficientPrivilege:
         return False
     return True
