@@ -447,6 +447,7 @@ class Registrar:
                 "client_id": client_id,
                 "server_id": server_id,
                 "name": f"ghostcrm_{sealed.database_id.hex}",
+                "region": form.region,
                 "credentials_sealed": sealed.credentials,
             },
         )

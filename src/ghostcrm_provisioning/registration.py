@@ -80,6 +80,7 @@ async def on_client_registration(
     plan: str = "starter",
     blueprint: str | None = None,
     idempotency_key: str | None = None,
+    region: str | None = None,
     wait_seconds: float = 0.0,
     installation: Installation | None = None,
 ) -> Registration:
@@ -88,6 +89,7 @@ async def on_client_registration(
     Args:
         admin_password: 8 to 72 bytes; hashed at once and never stored. None makes a temporary one.
         idempotency_key: the same key with the same data gives the same client.
+        region: where its project at Supabase is to lie; None leaves it to the settings.
         wait_seconds: how long to wait for the client to be ready; 0 returns when it is accepted.
         installation: an open one, in a service that registers many; by default one is opened for
             this call from the environment's settings.
@@ -107,6 +109,7 @@ async def on_client_registration(
         idempotency_key=idempotency_key,
         wait_seconds=wait_seconds,
         installation=installation,
+        region=region,
     )
 
 
@@ -122,6 +125,7 @@ async def trigger_client_provisioning(
     project_url: str | None = None,
     allow_other_tables: bool = False,
     blueprint: str | None = None,
+    region: str | None = None,
     wait_seconds: float = 0.0,
     installation: Installation | None = None,
 ) -> Registration:
@@ -133,6 +137,7 @@ async def trigger_client_provisioning(
         database_key: the service role key, or a secret key, of the Supabase project.
         project_url: where the project's API is, when the database URL does not tell.
         allow_other_tables: the database may hold what is not ours; none of it is touched.
+        region: where its project at Supabase is to lie, when one is made.
 
     Raises:
         As :func:`on_client_registration`; ClientIdInUse: the id belongs to a client with other data;
@@ -153,6 +158,7 @@ async def trigger_client_provisioning(
         database_key=database_key,
         project_url=project_url,
         allow_other_tables=allow_other_tables,
+        region=region,
     )
 
 
@@ -209,6 +215,7 @@ async def _register(
     database_key: str | None = None,
     project_url: str | None = None,
     allow_other_tables: bool = False,
+    region: str | None = None,
 ) -> Registration:
     settings: Settings = installation.settings if installation else read_settings()
     # Checked before anything is opened: bad input needs no server to be refused.
@@ -224,6 +231,7 @@ async def _register(
         database_key=database_key,
         project_url=project_url,
         allow_other_tables=allow_other_tables,
+        region=region,
     )
     if installation is not None:
         return await _register_with(installation, form, wait_seconds)

@@ -40,6 +40,8 @@ class RegistrationForm:
 
     Attributes:
         given: a database that is to become the client's; None has one made.
+        region: where its database is to be, for a provider that lets one choose; None leaves it to the
+            settings.
     """
 
     company_name: str
@@ -50,6 +52,7 @@ class RegistrationForm:
     client_id: UUID | None = None
     idempotency_key: str | None = None
     given: GivenDatabase | None = None
+    region: str | None = None
 
     @property
     def digest(self) -> bytes:
@@ -58,6 +61,8 @@ class RegistrationForm:
         parts = [_folded(self.company_name), self.admin_email, self.plan, self.blueprint]
         if self.given is not None:
             parts.append(self.given.identity.hex())
+        if self.region is not None:
+            parts.append(f"region {self.region}")
         return hashlib.sha256("\0".join(parts).encode()).digest()
 
     @property
@@ -207,11 +212,21 @@ def checked_form(
     database_key: str | None = None,
     project_url: str | None = None,
     allow_other_tables: bool = False,
+    region: str | None = None,
 ) -> RegistrationForm:
     """A registration whose every value was checked; the plan is checked against the blueprint
     later, and a given database is looked at then. Raises a subclass of InvalidInput."""
     if database_url is None and (database_key or project_url or allow_other_tables):
         raise DatabaseUrlMissing("A key, a project URL or other tables belong to a database URL.")
+    if database_url is not None and region is not None:
+        raise InvalidInput(
+            "A database that is there already stays where it is: leave out the region."
+        )
+    if region is not None and not re.fullmatch(r"[a-z0-9-]{1,40}", region):
+        raise InvalidInput(
+            f"{region!r} is no region.",
+            next_step="Give one of Supabase's, such as eu-central-1, or a group: americas, apac, emea.",
+        )
     return RegistrationForm(
         company_name=check_company_name(company_name),
         admin_email=check_email(admin_email),
@@ -228,4 +243,5 @@ def checked_form(
             project_url=project_url,
             allow_other_tables=allow_other_tables,
         ),
+        region=region,
     )

@@ -16,7 +16,12 @@ from uuid import UUID
 from ghostcrm_provisioning.client_database.roles import prepare_given_server
 from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.control_database.database import Connection, ControlDatabase
-from ghostcrm_provisioning.errors import ConfigurationError, InvalidSetting, NoServerAvailable
+from ghostcrm_provisioning.errors import (
+    ConfigurationError,
+    InvalidInput,
+    InvalidSetting,
+    NoServerAvailable,
+)
 from ghostcrm_provisioning.providers.postgres import PostgresProvider
 from ghostcrm_provisioning.providers.provider import Provider
 from ghostcrm_provisioning.registration_form import RegistrationForm
@@ -151,9 +156,15 @@ async def place(connection: Connection, settings: Settings, form: RegistrationFo
     Raises:
         NoServerAvailable: no server takes another one.
         InvalidSetting: the settings name a provider, and not all that it needs.
+        InvalidInput: a region was asked for where there are none.
     """
     if form.given is not None:
         return await _place_of_given(connection)
+    if form.region is not None and settings.provider != "supabase":
+        raise InvalidInput(
+            "A region can be chosen for projects at Supabase, and new databases are made on servers of yours.",
+            next_step="Leave the region out, or set GHOSTCRM_PROVIDER=supabase.",
+        )
     organization = None
     if settings.provider == "supabase":
         organization = await find_organization(connection, settings)

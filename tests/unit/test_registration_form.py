@@ -521,3 +521,13 @@ def test_the_digest_knows_the_plan_but_not_the_password() -> None:
     assert form(admin_password="one password").digest == form(admin_password="another one").digest
     assert form().digest != form(plan="enterprise").digest
     assert form().digest != form(email="other@acme.com").digest
+
+
+def test_a_region_is_part_of_what_was_asked_for_and_nonsense_is_refused() -> None:
+    assert form(region="eu-central-1").digest != form().digest
+    assert form(region="emea").region == "emea"
+    for nonsense in ("", "eu central", "EU", "../x", "a" * 41, "eu'"):
+        with pytest.raises(InvalidInput):
+            form(region=nonsense)
+    with pytest.raises(InvalidInput, match="leave out the region"):
+        form(region="emea", database_url="postgresql://a:b@127.0.0.1/c")

@@ -64,6 +64,12 @@ def provision(
         str | None,
         typer.Option(help="A shipped blueprint's name, or a folder. Default: GHOSTCRM_BLUEPRINT."),
     ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            help="Where its project at Supabase is to lie: eu-central-1, say, or emea. Default: the settings'."
+        ),
+    ] = None,
     database_url: DatabaseUrl = None,
     database_url_file: DatabaseUrlFile = None,
     database_key_file: DatabaseKeyFile = None,
@@ -105,6 +111,7 @@ def provision(
             database_key=read_database_key(database_key_file, installation.settings),
             project_url=project_url,
             allow_other_tables=allow_other_tables,
+            region=region,
         )
         for note in () if form.given is None else form.given.notes:
             say(f"[dim]{escape(note)}[/]")

@@ -38,8 +38,8 @@ insert into client_admins (client_id, user_id, email, must_change_password, pass
 values (%(client_id)s, %(user_id)s, %(email)s, %(must_change_password)s, %(password_hash_sealed)s)
 
 -- name: insert_database
-insert into client_databases (id, client_id, server_id, name, credentials_sealed)
-values (%(id)s, %(client_id)s, %(server_id)s, %(name)s, %(credentials_sealed)s)
+insert into client_databases (id, client_id, server_id, name, region, credentials_sealed)
+values (%(id)s, %(client_id)s, %(server_id)s, %(name)s, %(region)s, %(credentials_sealed)s)
 
 -- name: find_client
 select c.id, c.name, c.plan, c.wanted_plan, c.blueprint, c.status::text, c.wanted_status::text, c.created_at,

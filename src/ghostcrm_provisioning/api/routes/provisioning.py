@@ -61,6 +61,13 @@ class ClientData(BaseModel):
         max_length=LONGEST_URL,
         description="Where the project's API is, when the database URL does not tell.",
     )
+    region: str | None = Field(
+        default=None,
+        max_length=40,
+        description="Where its project at Supabase is to lie: a region, or a group of them. Left out, the "
+        "settings say.",
+        examples=["eu-central-1"],
+    )
     allow_other_tables: bool = Field(
         default=False,
         description="The database may hold what is not ours. None of it is touched.",
@@ -109,6 +116,7 @@ async def provision_client(
         database_key=_opened(data.database_key),
         project_url=data.project_url,
         allow_other_tables=data.allow_other_tables,
+        region=data.region,
     )
     if form.given is not None:
         _refuse_to_be_led(form.given, principal, site.installation.settings)
