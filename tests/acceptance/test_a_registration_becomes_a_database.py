@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from ghostcrm_provisioning.errors import ClientIdInUse, ConfigurationError
+from ghostcrm_provisioning.errors import ClientIdInUse, DatabaseUrlMissing
 from ghostcrm_provisioning.registration import (
     on_client_registration,
     on_client_registration_sync,
@@ -232,14 +232,16 @@ async def test_trigger_with_the_same_id_gives_the_same_client(installation: Inst
         await trigger("Another Corp")
 
 
-async def test_trigger_refuses_what_it_cannot_do(installation: Installation) -> None:
-    with pytest.raises(ConfigurationError, match="existing database"):
+async def test_trigger_says_what_is_missing_of_a_database_that_is_there(
+    installation: Installation,
+) -> None:
+    with pytest.raises(DatabaseUrlMissing, match="What is missing is the database URL"):
         await trigger_client_provisioning(
             id=uuid4(),
             name="ACME",
             admin_email="a@acme.com",
-            database_url="http://localhost:54321",
-            database_key="a key",
+            database_url="https://abcdefghijklmnopqrst.supabase.co",
+            database_key="sb_secret_of_the_project",
             installation=installation,
         )
 
