@@ -36,6 +36,7 @@ _PLATFORM_PATH = re.compile(r"/project/(?P<ref>[a-z]{20})/?")
 _TRANSACTION_PORT, _SESSION_PORT = "6543", "5432"
 # Supabase's local stack (`supabase start`): its API, and its database one port above.
 _STACK_API_PORT, _STACK_DATABASE_PORT = 54321, 54322
+_HIGHEST_PORT = 65535
 _STACK_LOGIN = "postgres"  # the user's name, its password, and the database's name
 
 # What a URL may say beside where and who. The others name files on this machine to read or write, or other
@@ -98,6 +99,12 @@ class GivenDatabase:
     @property
     def user(self) -> str:
         return str(conninfo_to_dict(self.database_url)["user"])
+
+    @property
+    def certificates(self) -> str | None:
+        """The file with whom to trust, on this machine; ``system`` for those that the system trusts."""
+        named = conninfo_to_dict(self.database_url).get("sslrootcert")
+        return None if named is None else str(named)
 
     @property
     def where(self) -> str:
@@ -255,7 +262,7 @@ def _check_who_and_where(parameters: Mapping[str, str]) -> None:
             next_step="Name the one that takes writes, or the address that always leads there.",
         )
     port = parameters.get("port", "5432")
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if not (port.isascii() and port.isdigit() and 0 < int(port) <= _HIGHEST_PORT):
         raise InvalidDatabaseUrl(
             "The port in the database URL is no number from 1 to 65535.", next_step=_HOW_TO_ENCODE
         )
@@ -364,6 +371,8 @@ def _from_project(url: str, key: str | None, project_url: str | None) -> GivenDa
     host = parts.hostname or ""
     if is_loopback(host) and not parts.path and parts.scheme == "http":
         port = (parts.port or 80) + _STACK_DATABASE_PORT - _STACK_API_PORT
+        if port > _HIGHEST_PORT:
+            raise InvalidDatabaseUrl("Behind that port there is none for a local stack's database.")
         parameters = {
             "host": host,
             "port": str(port),
@@ -455,7 +464,7 @@ def _claims_of(key: str) -> dict[str, Any] | None:
         return None
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return claims if isinstance(claims, dict) else None
 

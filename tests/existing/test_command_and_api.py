@@ -190,6 +190,23 @@ async def test_over_http_only_for_hosts_that_are_named_and_whoever_may_everythin
             json=body(theirs.url(), projectUrl="https://inside.example", databaseKey="sb_secret_1"),
         )
         assert answer.status_code == 403, answer.text
+        # A project's reference tells where its API is; another address is the caller's word.
+        ref = "abcdefghijklmnopqrst"
+        answer = await admin.post(
+            PATH,
+            json=body(
+                f"postgresql://postgres:p@db.{ref}.supabase.co/postgres",
+                projectUrl="http://127.0.0.2:9200",
+                databaseKey="sb_secret_1",
+            ),
+        )
+        assert (answer.status_code, answer.json()["code"]) == (403, "not_permitted"), answer.text
+        for file in ("/etc/hostname", "/nowhere"):
+            answer = await admin.post(
+                PATH, json=body(f"{theirs.url()}?sslmode=require&sslrootcert={file}")
+            )
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_database_url")
+            assert file not in answer.text
         answer = await admin.post(PATH, json=body(theirs.url()))
         assert (answer.status_code, answer.json()["code"]) == (422, "other_tables_found")
         answer = await admin.post(PATH, json=body("https://abcdefghijklmnopqrst.supabase.co"))

@@ -218,6 +218,7 @@ def test_the_local_stacks_database_tells_its_api() -> None:
     [
         "http://db.example", "https://u:p@x.example", "https://x.example?apikey=1", "https://[", "https://",
         "https://supabase.com/dashboard/project/abcdefghijklmnopqrst", "https://api.supabase.com",
+        "http://localhost:65535",
     ],
 )  # fmt: skip
 def test_what_is_no_project_url_is_refused(url: str) -> None:
@@ -236,6 +237,7 @@ def test_what_is_no_project_url_is_refused(url: str) -> None:
         ("nonsense", "neither"),
         ("a.b.c", "neither"),
         ("a.W10.c", "neither"),
+        ("a." + base64.urlsafe_b64encode(b"[" * 2900).decode() + ".c", "neither"),
         ("", "empty"),
         ("x" * 5000, "characters"),
         (f"{SERVICE_KEY}\nx", "control character"),

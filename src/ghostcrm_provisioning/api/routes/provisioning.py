@@ -25,7 +25,7 @@ from ghostcrm_provisioning.api.documents.document import (
 from ghostcrm_provisioning.api.documents.queue import (
     Queue,
 )
-from ghostcrm_provisioning.errors import NotPermitted
+from ghostcrm_provisioning.errors import InvalidDatabaseUrl, NotPermitted
 from ghostcrm_provisioning.given_database import LONGEST_URL, GivenDatabase
 from ghostcrm_provisioning.registration_form import LONGEST_EMAIL, LONGEST_NAME, checked_form
 from ghostcrm_provisioning.settings import Settings
@@ -140,11 +140,21 @@ def _refuse_to_be_led(given: GivenDatabase, principal: Principal, settings: Sett
 
     Raises:
         NotPermitted: it needs the scope admin, and a host that the operator has named.
+        InvalidDatabaseUrl: it names a file of this machine.
     """
     must_have(principal, [Scope.ADMIN])
+    if given.certificates not in {None, "system"}:
+        # To be told whether it can be read is more than a caller may know, and reading some never ends.
+        raise InvalidDatabaseUrl(
+            "The API reads no file of this machine: sslrootcert may only be system here.",
+            next_step="Leave sslrootcert out, or give it as system; or use "
+            "`ghostcrm provision --database-url-file` on the machine.",
+        )
     hosts = [given.host]
-    if given.project_url is not None and given.ref is None:
-        hosts.append(urlsplit(given.project_url).hostname or "")
+    project_host = urlsplit(given.project_url or "").hostname
+    # The one that a project's reference tells is Supabase's; any other was said by the caller.
+    if project_host is not None and project_host != f"{given.ref}.supabase.co":
+        hosts.append(project_host)
     for host in hosts:
         if not settings.takes_databases_at(host):
             raise NotPermitted(
