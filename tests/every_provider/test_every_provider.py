@@ -261,12 +261,17 @@ async def test_closed_nobody_enters_and_reopened_everybody_does(
         await administrator.execute("create table public.stays (id integer)")
     assert not (await provider.observe_closed(request)).holds
     inside = await AsyncConnection.connect(urls[0], autocommit=True)
+    # What a session calls itself, everybody chooses who has the password.
+    called_ours = await AsyncConnection.connect(
+        urls[0], autocommit=True, application_name="ghostcrm provider"
+    )
     for _ in range(2):
         await provider.close(request)
         seen = await provider.observe_closed(request)
         assert seen.holds, seen.seen
-    with pytest.raises(psycopg.OperationalError):
-        await inside.execute("select 1")
+    for each in (inside, called_ours):
+        with pytest.raises(psycopg.OperationalError):
+            await each.execute("select 1")
     assert [await can_enter(url) for url in urls] == [False, False]
     assert not (await provider.observe(request)).holds
     with pytest.raises((DatabaseClosed, NotOffered)):

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ghostcrm_provisioning.errors import DatabaseRejected
+from ghostcrm_provisioning.postgres_errors import translating
+from ghostcrm_provisioning.providers.provider import DatabaseRequest, Provider
 from tests.every_provider.test_every_provider import can_enter, login_of, made, until_it_is_so
 from tests.every_provider.worlds import OnSupabase
 from tests.running_platform import RunningPlatform
@@ -48,3 +51,19 @@ async def test_what_is_not_paused_is_closed_and_comes_back(
     await until_it_is_so(lambda: provider.resume(request))
     assert (await provider.observe(request)).holds
     assert await can_enter(url)
+
+
+async def test_what_is_refused_in_a_database_is_told_as_it_is(world: OnSupabase) -> None:
+    """Whatever it says: its owner chooses the words."""
+    provider, request = await world.provider(), world.request()
+    await made(provider, request)
+    with pytest.raises(DatabaseRejected, match="no such password"):
+        await refused_inside(provider, request)
+
+
+async def refused_inside(provider: Provider, request: DatabaseRequest) -> None:
+    async with provider.administer(request) as connection:
+        with translating("the database"):
+            await connection.execute(
+                "do $$ begin raise exception 'no such password' using errcode = '28000'; end $$"
+            )

@@ -8,6 +8,7 @@ policies bind. Where it may not, the application's connection is the owner's, wh
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ APPLICATION_LOGIN = "ghostcrm_app"
 _OURS = "ghostcrm provider"
 # Whom the owner's connection begins as, where these have no login of their own.
 _BEGINS_AS = {APPLICATION: "authenticated", "service": "service_role"}
+# The sessions that this process has open: host, port, and the process of the server that serves it.
+_SESSIONS: set[tuple[str, int, int]] = set()
+_LINGERING_SECONDS, _LOOK_AGAIN_SECONDS = 5.0, 0.1
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -87,7 +91,18 @@ async def log_in(
             application_name=_OURS,
         )
         async with connection:
-            yield connection
+            session = (place.host, place.port, await _session_of(connection))
+            _SESSIONS.add(session)
+            try:
+                yield connection
+            finally:
+                _SESSIONS.discard(session)
+
+
+async def _session_of(connection: Connection) -> int:
+    """Asked of the server: what a pooler tells a driver is a number of its own."""
+    row = await (await connection.execute(OWNED["own_session"])).fetchone()
+    return int(row["pid"]) if row else 0
 
 
 @asynccontextmanager
@@ -155,17 +170,20 @@ async def shut_application_out(connection: Connection) -> None:
         )
 
 
-async def end_sessions(connection: Connection) -> None:
+async def end_sessions(place: Place, connection: Connection) -> None:
     """End what the application and others with the owner's login have open."""
-    await connection.execute(OWNED["end_sessions"], await _logins(connection))
+    await connection.execute(OWNED["end_sessions"], await _logins(place, connection))
 
 
-async def others_inside(connection: Connection) -> list[str]:
-    """With which logins somebody else is in there."""
-    rows = await (
-        await connection.execute(OWNED["others_inside"], await _logins(connection))
-    ).fetchall()
-    return [str(row["login"]) for row in rows]
+async def others_inside(place: Place, connection: Connection) -> list[str]:
+    """With which logins somebody else is in there. Waits for sessions that may be ours and about to end."""
+    parameters = await _logins(place, connection)
+    until = time.monotonic() + _LINGERING_SECONDS
+    while True:
+        rows = await (await connection.execute(OWNED["others_inside"], parameters)).fetchall()
+        if not all(row["is_called_ours"] for row in rows) or time.monotonic() > until or not rows:
+            return [str(row["login"]) for row in rows]
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
 async def application_may_log_in(connection: Connection) -> bool:
@@ -224,6 +242,10 @@ def not_offered(key: str) -> GhostcrmError:
     )
 
 
-async def _logins(connection: Connection) -> dict[str, object]:
+async def _logins(place: Place, connection: Connection) -> dict[str, object]:
     row = await (await connection.execute(OWNED["own_rights"])).fetchone()
-    return {"logins": [str(row["name"]) if row else "", APPLICATION_LOGIN], "ours": _OURS}
+    return {
+        "logins": [str(row["name"]) if row else "", APPLICATION_LOGIN],
+        "ours": _OURS,
+        "own": [pid for host, port, pid in _SESSIONS if (host, port) == (place.host, place.port)],
+    }

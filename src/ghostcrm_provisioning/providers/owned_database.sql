@@ -7,15 +7,22 @@ from pg_roles r where r.rolname = session_user
 select rolcanlogin, rolconnlimit from pg_roles where rolname = %(login)s
 
 -- name: others_inside
--- Who else is connected to this database with one of these logins. Our own connections say so.
-select distinct usename::text as login from pg_stat_activity
+-- Who else is connected to this database with one of these logins. What a session calls itself proves nothing:
+-- whoever has the owner's password can call it as we do. One of ours that was closed is there for a moment.
+select usename::text as login, bool_and(application_name = %(ours)s) as is_called_ours
+from pg_stat_activity
 where datname = current_database() and usename = any(%(logins)s)
-  and pid <> pg_backend_pid() and application_name <> %(ours)s
+  and pid <> pg_backend_pid() and pid <> all(%(own)s)
+group by usename
 
 -- name: end_sessions
+-- All but those that this process has open; another of our workers connects again.
 select pg_terminate_backend(pid, 5000) from pg_stat_activity
 where datname = current_database() and usename = any(%(logins)s)
-  and pid <> pg_backend_pid() and application_name <> %(ours)s
+  and pid <> pg_backend_pid() and pid <> all(%(own)s)
+
+-- name: own_session
+select pg_backend_pid() as pid
 
 -- name: set_time_outs
 select set_config('statement_timeout', '60s', false), set_config('lock_timeout', '30s', false),

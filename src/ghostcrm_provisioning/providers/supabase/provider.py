@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
+    AsyncExitStack,
     asynccontextmanager,
     contextmanager,
     nullcontext,
@@ -128,19 +129,28 @@ class SupabaseProvider:
     @asynccontextmanager
     async def administer(self, request: DatabaseRequest) -> AsyncIterator[Connection]:
         place = await self._place(request)
-        where = _where(place)
         passwords = [each for each in (request.owner_password, request.closed_password) if each]
         if await self._is_closed(request):
             passwords.reverse()  # it is closed, or about to be
+        async with AsyncExitStack() as inside:
+            connection = await self._first_let_in(inside, place, passwords)
+            yield connection
+
+    async def _first_let_in(
+        self, inside: AsyncExitStack, place: Place, passwords: list[str]
+    ) -> Connection:
+        """As owner, with the first of these passwords that is taken. What is refused later, in there, is
+        somebody else's to handle, whatever it says of passwords."""
         for password in passwords:
             try:
-                async with owned.connect_as_owner(place, password, where=where) as connection:
-                    yield connection
-                    return
+                return await inside.enter_async_context(
+                    owned.connect_as_owner(place, password, where=_where(place))
+                )
             except DatabaseRejected as refused:
                 # Between the wish to close it and its being closed, either may be the one.
                 if password == passwords[-1] or "password" not in refused.message.lower():
                     raise
+        raise PostconditionNotMet("There is no password of the project's owner.")
 
     def installing(
         self, request: DatabaseRequest, connection: Connection
@@ -241,7 +251,7 @@ class SupabaseProvider:
         await self._api.set_database_password(project.ref, request.closed_password)
         async with self.administer(request) as connection:
             await owned.shut_application_out(connection)
-            await owned.end_sessions(connection)
+            await owned.end_sessions(await self._place(request), connection)
 
     async def observe_closed(self, request: DatabaseRequest) -> Observation:
         project = await self._running(request)
@@ -253,7 +263,7 @@ class SupabaseProvider:
         async with self.administer(request) as connection:
             if await owned.application_may_log_in(connection):
                 return Observation(False, "the application may still log in")
-            if others := await owned.others_inside(connection):
+            if others := await owned.others_inside(await self._place(request), connection):
                 return Observation(False, f"{', '.join(others)} is still connected to it")
         return Observation(True, "REST shows nothing, nobody may enter it, and nobody is in it")
 
