@@ -33,7 +33,7 @@ from ghostcrm_provisioning.client_database.plan_usage import (
     only_looking,
 )
 from ghostcrm_provisioning.client_database.roles import APPLICATION, OWNER, login_role
-from ghostcrm_provisioning.clients.client import Client, find_client
+from ghostcrm_provisioning.clients.client import Client, find_client, refuse_who_is_closed
 from ghostcrm_provisioning.errors import ClientNotReady
 from ghostcrm_provisioning.providers.provider import Connection
 from ghostcrm_provisioning.provisioning.work import find_request, login_of
@@ -119,6 +119,7 @@ async def preview_plan_change(
     """
     client, blueprint = await _find(installation, client_id)
     then = blueprint.plan(plan)
+    refuse_who_is_closed(client)
     if client.status != "ready":
         raise ClientNotReady(
             f"{client.name} is not ready ({client.status}), so its plan cannot be changed yet.",

@@ -19,10 +19,17 @@ from ghostcrm_provisioning.client_database.roles import (
     CLIENT_LOGIN_ROLES,
     login_role,
 )
-from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client, names_of_seals
+from ghostcrm_provisioning.clients.client import (
+    CLIENTS,
+    Client,
+    find_client,
+    names_of_seals,
+    refuse_who_is_closed,
+)
 from ghostcrm_provisioning.clients.credentials import Credentials, with_password_for
-from ghostcrm_provisioning.errors import ClientNotReady, ClientQuarantined, InvalidInput, NotFound
+from ghostcrm_provisioning.errors import ClientNotReady, InvalidInput, NotFound
 from ghostcrm_provisioning.passwords import hash_password, make_temporary_password
+from ghostcrm_provisioning.provisioning.pause import find_pause, paused_by_itself
 from ghostcrm_provisioning.provisioning.work import (
     as_caretaker,
     ground_of,
@@ -154,13 +161,14 @@ async def _open_for(
         raise InvalidInput(f"There is no role {role!r}; there are: {', '.join(keys)}.")
     async with installation.control.connection() as connection:
         client = await find_client(connection, client_id)
-        credentials, _ = await open_secrets(connection, installation.sealer, client)
-    _refuse_quarantined(client)
+    refuse_who_is_closed(client)
     if client.status != "ready":
         raise ClientNotReady(
             f"{client.name} is not ready ({client.status}), so nobody can connect to it yet.",
             next_step=f"Ask why with `ghostcrm clients explain {client.id}`.",
         )
+    async with installation.control.connection() as connection:
+        credentials, _ = await open_secrets(connection, installation.sealer, client)
     return client, credentials
 
 
@@ -173,9 +181,22 @@ async def _let_in(
     login = login_of(login_role(key), password=credentials.passwords[key])
     provider = await installation.providers.of_server(client.server_id)
     request = request_of(client, credentials, installation_id=installation.id)
+    await _refuse_paused(installation, client)
     if key != APPLICATION:
         await provider.enable_login(request, login)
     return await provider.login_url(request, login), credentials
+
+
+async def _refuse_paused(installation: Installation, client: Client) -> None:
+    paused = await find_pause(
+        installation.control,
+        installation.providers,
+        installation.sealer,
+        client,
+        installation_id=installation.id,
+    )
+    if paused is not None:
+        raise paused_by_itself(client, paused)
 
 
 async def _add_password(installation: Installation, client: Client, key: str) -> Credentials:
@@ -220,11 +241,12 @@ async def reset_admin_password(
     """
     async with installation.control.connection() as connection:
         client = await find_client(connection, client_id)
-    _refuse_quarantined(client)
+    refuse_who_is_closed(client)
     if client.status != "ready":
         raise ClientNotReady(
             f"{client.name} is not ready ({client.status}); its admin comes later."
         )
+    await _refuse_paused(installation, client)
     password = make_temporary_password()
     password_hash = await asyncio.to_thread(hash_password, password)
     provider = await installation.providers.of_server(client.server_id)
@@ -258,16 +280,3 @@ async def reset_admin_password(
             details={} if reason is None else {"reason": reason},
         )
     return password
-
-
-def _refuse_quarantined(client: Client) -> None:
-    """The wish is enough: whoever is to be kept out is not let in while the doors are being closed."""
-    if client.status == "quarantined" or client.wanted_status == "quarantined":
-        since = (
-            f" since {client.quarantined_at:%Y-%m-%d %H:%M} UTC" if client.quarantined_at else ""
-        )
-        raise ClientQuarantined(
-            f"{client.name} is in quarantine{since}: its isolation is not proven, so nobody is let in.",
-            next_step=f"See what was found with `ghostcrm clients explain {client.id}`, mend it, then "
-            f"`ghostcrm clients release {client.id}`.",
-        )

@@ -10,6 +10,7 @@ GhostcrmError
 │   ├── UnknownPlan
 │   ├── InvalidDatabaseUrl
 │   ├── DatabaseUrlMissing
+│   ├── NotConfirmed
 │   ├── IdempotencyKeyMismatch
 │   ├── MalformedRequest         of a request over HTTP                           HTTP 400
 │   └── InvalidQuery             of a request over HTTP                           HTTP 400
@@ -26,6 +27,8 @@ GhostcrmError
 │   ├── PlanDoesNotFit
 │   ├── DatabaseClosed
 │   ├── ClientQuarantined
+│   ├── ClientSuspended
+│   ├── ClientDeleted
 │   └── LastAdmin
 ├── NotAuthenticated           we do not know who is asking                      exit 4, HTTP 401
 │   └── AccountLocked          … nor look at what is sent, for a while           exit 4, HTTP 429
@@ -54,6 +57,7 @@ GhostcrmError
 │       └── EmbeddedPostgresVersionMismatch
 ├── PermanentFailure           trying again changes nothing; a run fails at once
 │   ├── MigrationFailed
+│   ├── ExportNotPossible
 │   ├── StampMismatch
 │   ├── AdminEmailTaken
 │   ├── IsolationNotProven
@@ -73,6 +77,7 @@ GhostcrmError
 │   ├── MainProjectUnreachable
 │   ├── SupabaseUnavailable
 │   ├── DatabaseBusy
+│   ├── ExportFailed
 │   ├── PostconditionNotMet
 │   └── UnexpectedFailure
 ├── ToldToWait                 come back later; does not count as an attempt
@@ -157,6 +162,13 @@ class InvalidIdentifier(InvalidInput):
     """An identifier must be a UUID."""
 
     code = "invalid_identifier"
+
+
+class NotConfirmed(InvalidInput):
+    """What cannot be undone was not confirmed; nothing was changed."""
+
+    code = "not_confirmed"
+    default_next_step = "Confirm it with the client's name, exactly as it is registered."
 
 
 class UnknownPlan(InvalidInput):
@@ -291,6 +303,23 @@ class ClientQuarantined(Conflict):
 
     code = "client_quarantined"
     default_next_step = "See what was found with `ghostcrm clients explain ID`, and mend it."
+
+
+class ClientSuspended(Conflict):
+    """The client is suspended, so nobody is let in."""
+
+    code = "client_suspended"
+    default_next_step = "Have it back with `ghostcrm clients resume ID`."
+
+
+class ClientDeleted(Conflict):
+    """The client is deleted, or being deleted: nothing can be done with it any more."""
+
+    code = "client_deleted"
+    default_next_step = (
+        "See what became of it, and its exports, with `ghostcrm clients explain ID`; what is deleted does not "
+        "come back."
+    )
 
 
 class DatabaseClosed(Conflict):
@@ -542,6 +571,13 @@ class MigrationFailed(PermanentFailure):
     default_next_step = "Mend the file and line that are named, then retry the client."
 
 
+class ExportNotPossible(PermanentFailure):
+    """The client's data cannot be exported as things are."""
+
+    code = "export_not_possible"
+    default_next_step = "Do what is named, or go on without an export (`--no-export`)."
+
+
 class StampMismatch(PermanentFailure):
     """A database of the expected name exists but is not the one this system made."""
 
@@ -697,6 +733,13 @@ class DatabaseBusy(TransientFailure):
     default_next_step = (
         "Look at the server's load, locks and connections; retry the client when they have passed."
     )
+
+
+class ExportFailed(TransientFailure):
+    """The export of the client's data did not come to its end."""
+
+    code = "export_failed"
+    default_next_step = "Read what pg_dump said; mend it, then retry the client."
 
 
 class PostconditionNotMet(TransientFailure):

@@ -12,6 +12,14 @@ from uuid import UUID
 
 from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.clients.documents import instant
+from ghostcrm_provisioning.clients.lifecycle import (
+    DELETE,
+    RESUME,
+    SUSPEND,
+    LifecycleChange,
+    find_lifecycle_change,
+    find_newest_export,
+)
 from ghostcrm_provisioning.clients.plan_change import PlanChange, find_plan_change
 from ghostcrm_provisioning.clients.run import RUNS, Run, RunStep, find_latest_run, list_steps
 from ghostcrm_provisioning.clients.verdict import StoredVerdict, list_verdicts
@@ -43,7 +51,7 @@ class Explanation:
     # On its way into quarantine, or in it: nobody is let in, whatever the status is yet.
     is_closed: bool = False
     # What can be asked for, where it does not go on by itself.
-    remedy: Literal["retry", "release"] | None = None
+    remedy: Literal["retry", "release", "resume"] | None = None
 
     @property
     def ready(self) -> bool:
@@ -83,6 +91,9 @@ class _Facts:
     max_attempts: int
     plan_change: PlanChange | None = None
     verdict: StoredVerdict | None = None
+    change: LifecycleChange | None = None
+    # Where the newest export of the client lies.
+    export: str | None = None
 
 
 async def explain(
@@ -102,6 +113,8 @@ async def explain(
             await connection.execute(RUNS["ahead_in_queue"], {"run_id": run.id})
         ).fetchone() or {"ahead": 0}
         verdicts = await list_verdicts(connection, client_id, limit=1)
+        change = await find_lifecycle_change(connection, run.id)
+        export = await find_newest_export(connection, client_id)
     return _explain(
         _Facts(
             client,
@@ -113,14 +126,22 @@ async def explain(
             max_attempts,
             plan_change,
             verdicts[0] if verdicts else None,
+            change,
+            export,
         )
     )
 
 
 def _explain(facts: _Facts) -> Explanation:
     client, run = facts.client, facts.run
-    if client.status == "quarantined" or client.wanted_status == "quarantined":
+    stands = {client.status, client.wanted_status}
+    if client.status == "deleted":
+        return _explain_deleted(facts)
+    if "quarantined" in stands and "deleted" not in stands:
         return _explain_quarantine(facts)
+    is_waking = run.kind == RESUME and not run.is_finished
+    if facts.change is not None and (stands & {"suspended", "deleted"} or is_waking):
+        return _explain_lifecycle(facts, facts.change)
     if client.status == "ready" and facts.plan_change is not None and run.status != "succeeded":
         return _explain_plan_change(facts, facts.plan_change)
     if client.status == "ready":
@@ -247,6 +268,78 @@ def _explain_plan_change(facts: _Facts, change: PlanChange) -> Explanation:
         fix=fix,
         then=then,
         remedy="retry" if run.status == "failed" else None,
+    )
+
+
+_WISHES = {SUSPEND: "suspended", RESUME: "resumed", DELETE: "deleted"}
+
+
+def _explain_lifecycle(facts: _Facts, change: LifecycleChange) -> Explanation:
+    """A client that is suspended, or on its way to that, back from it, or to its end."""
+    client, run = facts.client, facts.run
+    step, title, error, parts = _where_it_stands(facts)
+    wish = _WISHES[change.kind]
+    closed = "nobody is let in" if change.kind != DELETE else "nobody is let in any more"
+    then = "Nothing; it goes on by itself."
+    fix: str | None = None
+    remedy: Literal["retry", "release", "resume"] | None = None
+    if run.status == "succeeded":
+        because = f" ({change.reason})" if change.reason else ""
+        sentence = f"{client.name} is suspended{because}: nobody is let in, and everything stays."
+        parts = {"since": client.suspended_at}
+        then, remedy = f"ghostcrm clients resume {client.id}", "resume"
+    elif run.status == "failed":
+        sentence = (
+            f"{client.name} could not be {wish}: it failed at “{title}”: {_ended(error.get('message'))} "
+            f"Until that is done, {closed}."
+        )
+        parts["since"] = run.finished_at
+        fix, remedy = error.get("nextStep"), "retry"
+        then = f"ghostcrm clients retry {client.id}"
+        if change.kind == SUSPEND:
+            then += f"; or, to have it back, ghostcrm clients resume {client.id}"
+        elif change.kind == DELETE and change.with_export:
+            then += f"; or, without an export, ghostcrm clients delete {client.id} --no-export"
+    elif not facts.any_workers:
+        sentence = f"{client.name} is to be {wish}, and no worker is running: {closed}."
+        parts |= {"cause": "No workers are running.", "code": "no_workers"}
+        then = "ghostcrm up"
+    elif run.status == "queued":
+        sentence = f"{client.name} is to be {wish}, and waits for a worker to take it up: {closed}."
+        parts = {"steps": len(facts.steps), "since": run.queued_at}
+    elif run.status == "waiting":
+        sentence = (
+            f"{client.name} is being {wish}: “{title}” is looked at again in "
+            f"{_seconds_until(run.next_attempt_at)} s (attempt {step.attempt if step else 1} of "
+            f"{facts.max_attempts})."
+        )
+        fix = error.get("nextStep")
+    else:
+        sentence = f"{client.name} is being {wish}: “{title}” is running."
+    return Explanation(
+        client.id,
+        client.name,
+        client.status,
+        sentence,
+        **parts,
+        fix=fix,
+        then=then,
+        is_closed=True,
+        remedy=remedy,
+    )
+
+
+def _explain_deleted(facts: _Facts) -> Explanation:
+    client, change = facts.client, facts.change
+    because = f" ({change.reason})" if change is not None and change.reason else ""
+    return Explanation(
+        client.id,
+        client.name,
+        client.status,
+        f"{client.name} is deleted{because}; seen then: {client.absence}.",
+        since=client.deleted_at,
+        then=None if facts.export is None else f"Its newest export: {facts.export}",
+        is_closed=True,
     )
 
 

@@ -14,7 +14,13 @@ from uuid import UUID, uuid4
 from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, read_blueprint
 from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
-from ghostcrm_provisioning.clients.client import CLIENTS, Client, find_client, names_of_seals
+from ghostcrm_provisioning.clients.client import (
+    CLIENTS,
+    Client,
+    find_client,
+    names_of_seals,
+    refuse_who_is_closed,
+)
 from ghostcrm_provisioning.clients.credentials import make_credentials
 from ghostcrm_provisioning.clients.plan_change import PLAN_CHANGES, find_plan_change
 from ghostcrm_provisioning.clients.run import (
@@ -27,6 +33,7 @@ from ghostcrm_provisioning.clients.run import (
 )
 from ghostcrm_provisioning.control_database.database import Connection, ControlDatabase
 from ghostcrm_provisioning.errors import (
+    ClientDeleted,
     ClientIdInUse,
     ClientNotReady,
     Conflict,
@@ -300,6 +307,7 @@ class Registrar:
     async def _repeated_plan_change(
         self, connection: Connection, client: Client, plan: str
     ) -> AcceptedPlanChange | None:
+        refuse_who_is_closed(client)
         if client.status != "ready":
             raise ClientNotReady(
                 f"{client.name} is not ready ({client.status}), so its plan cannot be changed yet.",
@@ -373,6 +381,12 @@ class Registrar:
             raise Conflict("The same registration was removed at this moment.")
         if form.client_id is not None and row["id"] != form.client_id:
             raise IdempotencyKeyReused("That idempotency key belongs to a client with another id.")
+        if row["is_deleted"]:
+            raise ClientDeleted(
+                f"That registration is of the client {row['id']}, which is deleted or being deleted; an id is "
+                "never used again.",
+                next_step="Register it with another id, or another idempotency key.",
+            )
         if bytes(row["registration_digest"]) != form.digest:
             if form.client_id is not None and row["id"] == form.client_id:
                 raise ClientIdInUse(f"The id {client_id} belongs to a client with other data.")

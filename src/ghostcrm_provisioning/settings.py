@@ -58,7 +58,16 @@ class Settings(BaseSettings):
     )
     postgres_binaries: Path | None = Field(
         default=None,
-        description="Folder with initdb and postgres to use instead of those that come with us.",
+        description="Folder with PostgreSQL's programs (initdb and postgres; psql, pg_dump and pg_restore) to use "
+        "instead of those that come with us.",
+    )
+    exports: Path | None = Field(
+        default=None,
+        description="Folder of the exports of clients' data; not set: `exports` in GHOSTCRM_HOME. They hold "
+        "everything that the clients have stored, and their users' password hashes.",
+    )
+    export_deadline_seconds: float = Field(
+        default=3600.0, gt=0, description="How long the export of one client may take."
     )
     host: str = Field(
         default="127.0.0.1",
@@ -339,7 +348,7 @@ class Settings(BaseSettings):
         description="Verbose log: every observation that a step makes.",
     )
 
-    @field_validator("home", "postgres_binaries", "supabase_ca_file")
+    @field_validator("home", "postgres_binaries", "exports", "supabase_ca_file")
     @classmethod
     def absolute(cls, path: Path | None) -> Path | None:
         """A later change of the working directory must not move the data."""
@@ -512,6 +521,11 @@ class Settings(BaseSettings):
         """What the URL of the mail server says."""
         url = self.supabase_smtp_url
         return None if url is None else read_mail_server(url.get_secret_value())
+
+    @property
+    def exports_folder(self) -> Path:
+        """Where exports of clients' data are written."""
+        return self.exports or self.home / "exports"
 
     @property
     def keys(self) -> Path:

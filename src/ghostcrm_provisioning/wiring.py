@@ -14,6 +14,7 @@ from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.control_database.database import ControlDatabase, upgrade
 from ghostcrm_provisioning.errors import ConfigurationError, SealingKeyMissing
 from ghostcrm_provisioning.home_server import HomeServer, open_home_server
+from ghostcrm_provisioning.lifecycle_registrar import LifecycleRegistrar
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.notifications.notifier import Notifier
 from ghostcrm_provisioning.postgres_errors import translating
@@ -21,6 +22,7 @@ from ghostcrm_provisioning.provisioning.client_database_provisioner import (
     ClientDatabaseProvisioner,
 )
 from ghostcrm_provisioning.provisioning.retry import RetryPolicy
+from ghostcrm_provisioning.provisioning.work import Surroundings
 from ghostcrm_provisioning.provisioning_log import start_logging
 from ghostcrm_provisioning.queue.provisioning_queue import (
     QUEUE_VERSION,
@@ -55,6 +57,7 @@ class Installation:
     provisioner: ClientDatabaseProvisioner
     notifier: Notifier
     verifier: Verifier
+    lifecycle: LifecycleRegistrar
 
     def make_worker(self, *, standing: bool) -> Worker:
         """A worker; ``standing`` when others may count on it."""
@@ -108,6 +111,16 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
             settings.notify_urls.get_secret_value().split() if settings.notify_urls else []
         )
         notifier = Notifier(control, urls=tuple(notify_urls))
+        verifier = Verifier(
+            control,
+            installation_id=installation_id,
+            sealer=sealer,
+            providers=providers,
+            notifier=notifier,
+            sample=settings.verify_sample,
+            hour=settings.verify_hour,
+            deadline_seconds=settings.verify_deadline_seconds,
+        )
         provisioner = ClientDatabaseProvisioner(
             control,
             installation_id=installation_id,
@@ -120,8 +133,16 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
                 longest_told_to_wait=settings.longest_told_to_wait_seconds,
             ),
             step_deadline_seconds=settings.step_deadline_seconds,
+            long_step_deadline_seconds=max(
+                settings.export_deadline_seconds, settings.verify_deadline_seconds
+            ),
             max_worker_deaths=settings.max_worker_deaths,
             on_failure=notifier.run_failed,
+            around=Surroundings(
+                prove=verifier.prove_before_opening,
+                exports=settings.exports_folder,
+                binaries=settings.postgres_binaries,
+            ),
         )
         yield Installation(
             settings=settings,
@@ -139,16 +160,8 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
             providers=providers,
             provisioner=provisioner,
             notifier=notifier,
-            verifier=Verifier(
-                control,
-                installation_id=installation_id,
-                sealer=sealer,
-                providers=providers,
-                notifier=notifier,
-                sample=settings.verify_sample,
-                hour=settings.verify_hour,
-                deadline_seconds=settings.verify_deadline_seconds,
-            ),
+            verifier=verifier,
+            lifecycle=LifecycleRegistrar(control, queue=queue),
         )
 
 

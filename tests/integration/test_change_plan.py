@@ -415,6 +415,7 @@ async def taken_up(in_use: InUse, run_id: UUID) -> AsyncIterator[tuple[HeldRun, 
             blueprint=read_blueprint(client.blueprint),
             provider=await in_use.installation.providers.home(),
             installation_id=in_use.installation.id,
+            around=in_use.installation.provisioner.around,
         )
         try:
             yield held, work

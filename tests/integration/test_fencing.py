@@ -153,6 +153,7 @@ async def work_of(
         blueprint=read_blueprint(client.blueprint),
         provider=await installation.providers.home(),
         installation_id=installation.id,
+        around=installation.provisioner.around,
     )
     try:
         yield work

@@ -221,8 +221,10 @@ async def provisioning_on(
                 max_attempts=1, first_wait=0.1, longest_told_to_wait=longest_told_to_wait
             ),
             step_deadline_seconds=60,
+            long_step_deadline_seconds=60,
             max_worker_deaths=5,
             on_failure=installation.notifier.run_failed,
+            around=installation.provisioner.around,
         )
 
 

@@ -115,8 +115,18 @@ def test_a_client_is_told_as_the_contract_says() -> None:
         "createdAt": "2026-03-01T12:00:00.123Z",
         "readyAt": "2026-03-01T12:00:01.123Z",
         "quarantinedAt": None,
+        "suspendedAt": None,
+        "deletedAt": None,
+        "absence": None,
         "isolation": None,
     }
+
+
+def test_a_client_that_is_deleted_says_since_when_and_what_was_seen() -> None:
+    deleted = replace(CLIENT, status="deleted", deleted_at=NOON, absence="nothing is there")
+    document = client_document(deleted, RUN, [])
+    assert document["deletedAt"] == "2026-03-01T12:00:00.123Z"
+    assert document["absence"] == "nothing is there"
 
 
 def test_a_client_says_when_it_was_verified_and_since_when_it_is_in_quarantine() -> None:
@@ -201,6 +211,8 @@ def test_a_client_in_a_list_has_no_secret_and_no_more_than_its_columns() -> None
         "ready_at": None,
         "updated_at": NOON,
         "quarantined_at": None,
+        "suspended_at": None,
+        "deleted_at": None,
         "verified_at": NOON,
         "isolation_holds": True,
         "credentials_sealed": b"hunter2",
@@ -225,6 +237,8 @@ def test_a_client_in_a_list_has_no_secret_and_no_more_than_its_columns() -> None
         "readyAt": None,
         "updatedAt": "2026-03-01T12:00:00.123Z",
         "quarantinedAt": None,
+        "suspendedAt": None,
+        "deletedAt": None,
         "isolation": {"verifiedAt": "2026-03-01T12:00:00.123Z", "holds": True},
     }
 

@@ -11,13 +11,17 @@ from uuid import UUID
 import pytest
 
 from ghostcrm_provisioning.clients.client import Client
+from ghostcrm_provisioning.clients.lifecycle import LifecycleChange
 from ghostcrm_provisioning.clients.plan_change import PlanChange
 from ghostcrm_provisioning.clients.run import Run, RunStep
 from ghostcrm_provisioning.clients.verdict import StoredVerdict
 from ghostcrm_provisioning.errors import DatabaseBusy, MigrationFailed
 from ghostcrm_provisioning.explanation import Explanation, _explain, _Facts
 from ghostcrm_provisioning.provisioning.change_plan import CHANGE_PLAN
+from ghostcrm_provisioning.provisioning.delete_client import DELETE_CLIENT
 from ghostcrm_provisioning.provisioning.provision_client import PROVISION_CLIENT
+from ghostcrm_provisioning.provisioning.resume_client import RESUME_CLIENT
+from ghostcrm_provisioning.provisioning.suspend_client import SUSPEND_CLIENT
 from ghostcrm_provisioning.provisioning.workflow import Workflow
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -381,3 +385,132 @@ def test_a_client_in_quarantine_says_what_was_found_and_how_it_gets_out(
         assert document["code"] == "isolation_not_proven"
         assert document["cause"] == "anon sees rows of contacts. (and 1 more)"
         assert document["fix"]
+
+
+# --- the rest of a life -------------------------------------------------------------------------------
+
+
+def change(kind: str, *, reason: str | None = None, with_export: bool = True) -> LifecycleChange:
+    return LifecycleChange(UUID(int=5), ID, kind, with_export, reason, "test", NOON)
+
+
+def of_life(
+    status: str,
+    wish: str,
+    of_run: Run,
+    of_steps: list[RunStep],
+    asked: LifecycleChange,
+    *,
+    workers: int = 1,
+) -> Explanation:
+    of_client = replace(
+        client(status),
+        wanted_status=wish,
+        suspended_at=NOON if status == "suspended" else None,
+        deleted_at=NOON if status == "deleted" else None,
+        absence="nothing is there" if status == "deleted" else None,
+    )
+    facts = _Facts(
+        client=of_client,
+        run=replace(of_run, kind=asked.kind),
+        steps=of_steps,
+        standing_workers=workers,
+        any_workers=workers,
+        ahead=0,
+        max_attempts=3,
+        change=asked,
+        export="/exports/x.json on here",
+    )
+    explanation = _explain(facts)
+    assert set(json.loads(json.dumps(explanation.as_document()))) == KEYS
+    assert not explanation.ready
+    return explanation
+
+
+def test_a_suspended_client_says_why_and_how_it_comes_back() -> None:
+    found = of_life(
+        "suspended",
+        "suspended",
+        run("succeeded", finished_at=NOON),
+        steps(99, "done", of=SUSPEND_CLIENT),
+        change("suspend_client", reason="unpaid"),
+    )
+    assert found.sentence == (
+        "ACME Corp is suspended (unpaid): nobody is let in, and everything stays."
+    )
+    assert (found.then, found.remedy) == (f"ghostcrm clients resume {ID}", "resume")
+    assert found.since == NOON
+
+
+def test_on_its_way_it_says_at_which_step() -> None:
+    waiting = of_life(
+        "suspended",
+        "suspended",
+        run("waiting", next_attempt_at=datetime.now(UTC), error=BUSY),
+        steps(3, "waiting", BUSY, of=SUSPEND_CLIENT),
+        change("suspend_client"),
+    )
+    assert waiting.sentence.startswith(
+        "ACME Corp is being suspended: “pause database” is looked at"
+    )
+    running = of_life(
+        "suspended",
+        "ready",
+        run("running"),
+        steps(2, "running", of=RESUME_CLIENT),
+        change("resume_client"),
+    )
+    assert running.sentence == "ACME Corp is being resumed: “prove isolation” is running."
+    queued = of_life(
+        "ready",
+        "deleted",
+        run("queued"),
+        steps(99, "pending", of=DELETE_CLIENT),
+        change("delete_client"),
+    )
+    assert queued.sentence == (
+        "ACME Corp is to be deleted, and waits for a worker to take it up: nobody is let in any more."
+    )
+    alone = of_life(
+        "ready",
+        "suspended",
+        run("queued"),
+        steps(99, "pending", of=SUSPEND_CLIENT),
+        change("suspend_client"),
+        workers=0,
+    )
+    assert (alone.code, alone.then) == ("no_workers", "ghostcrm up")
+
+
+@pytest.mark.parametrize(
+    ("kind", "wish", "of", "other"),
+    [
+        ("suspend_client", "suspended", SUSPEND_CLIENT, "clients resume"),
+        ("delete_client", "deleted", DELETE_CLIENT, "--no-export"),
+    ],
+)
+def test_what_failed_names_both_ways_on(kind: str, wish: str, of: Workflow, other: str) -> None:
+    found = of_life(
+        "ready",
+        wish,
+        run("failed", error=BROKEN, finished_at=NOON),
+        steps(1, "failed", BROKEN, of=of),
+        change(kind),
+    )
+    assert f"ACME Corp could not be {wish}: it failed at “" in found.sentence
+    assert found.remedy == "retry"
+    assert f"clients retry {ID}" in (found.then or "")
+    assert other in (found.then or "")
+
+
+def test_a_deleted_client_says_what_was_seen_and_where_its_export_is() -> None:
+    found = of_life(
+        "deleted",
+        "deleted",
+        run("succeeded", finished_at=NOON),
+        steps(99, "done", of=DELETE_CLIENT),
+        change("delete_client"),
+    )
+    assert found.sentence == "ACME Corp is deleted; seen then: nothing is there."
+    assert found.then == "Its newest export: /exports/x.json on here"
+    assert found.remedy is None

@@ -26,7 +26,8 @@ class Scope(StrEnum):
     CLIENTS_READ = ("clients:read", "See clients, their runs, and why one is not ready.")
     CLIENTS_WRITE = (
         "clients:write",
-        "Provision clients, retry, change plans, verify and release; seeing them is part of it.",
+        "Provision clients, retry, change plans, suspend and resume, verify and release; seeing them is part of "
+        "it.",
     )
     CLIENTS_CONNECT = (
         "clients:connect",

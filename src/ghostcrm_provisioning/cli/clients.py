@@ -18,6 +18,13 @@ from rich.table import Table
 
 from ghostcrm_provisioning.cli.change_plan import change_plan_command, report_plan_change
 from ghostcrm_provisioning.cli.isolation import print_findings, release, verdicts, verified
+from ghostcrm_provisioning.cli.lifecycle import (
+    delete_command,
+    export_command,
+    report_change,
+    resume_command,
+    suspend_command,
+)
 from ghostcrm_provisioning.cli.output import Json, duration, err, out, print_json, say
 from ghostcrm_provisioning.cli.progress import steps_table
 from ghostcrm_provisioning.cli.provision import describe, report, watch
@@ -26,6 +33,7 @@ from ghostcrm_provisioning.client_database.program_settings import PLACEHOLDERS,
 from ghostcrm_provisioning.client_database.roles import CLIENT_LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import Client
 from ghostcrm_provisioning.clients.documents import attempt_document, client_row_document
+from ghostcrm_provisioning.clients.lifecycle import DELETE, RESUME, SUSPEND
 from ghostcrm_provisioning.clients.listing import STATUSES, ClientFilter, Place, list_clients
 from ghostcrm_provisioning.clients.run import RUNS, find_first_run, list_steps
 from ghostcrm_provisioning.connecting import (
@@ -35,7 +43,7 @@ from ghostcrm_provisioning.connecting import (
 )
 from ghostcrm_provisioning.embedded.binaries import find_psql
 from ghostcrm_provisioning.errors import InvalidInput
-from ghostcrm_provisioning.explanation import explain as explain_client
+from ghostcrm_provisioning.lifecycle import explain_as_seen
 from ghostcrm_provisioning.provisioning.change_plan import CHANGE_PLAN
 from ghostcrm_provisioning.provisioning.client_database_provisioner import WORKFLOWS
 from ghostcrm_provisioning.registrar import Accepted
@@ -52,6 +60,9 @@ _COLOURS = {
     "ready": "green",
     "failed": "red",
     "quarantined": "red",
+    "suspended": "yellow",
+    "deleting": "yellow",
+    "deleted": "dim",
     "provisioning": "cyan",
     "registered": "cyan",
 }
@@ -69,8 +80,8 @@ def list_clients_command(
     status: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only those: registered, provisioning, ready, failed or quarantined. May be given "
-            "several times, as the others may."
+            help=f"Only those: {', '.join(STATUSES[:-1])} or {STATUSES[-1]}. May be given several times, as "
+            "the others may."
         ),
     ] = None,
     plan: Annotated[list[str] | None, typer.Option(help="Only those on this plan.")] = None,
@@ -155,6 +166,18 @@ def _print_rows(rows: list[dict[str, Any]], wanted: ClientFilter) -> None:
     lines.print(table)
 
 
+def _ended(client: Client) -> list[tuple[str, str]]:
+    """Since when it is suspended or deleted, and what was seen then."""
+    if client.suspended_at is not None:
+        return [("Suspended", f"{client.suspended_at:%Y-%m-%d %H:%M:%S} UTC")]
+    if client.deleted_at is not None:
+        return [
+            ("Deleted", f"{client.deleted_at:%Y-%m-%d %H:%M:%S} UTC"),
+            ("Absence", f"seen then: {client.absence}"),
+        ]
+    return []
+
+
 def _plan(plan: str, wanted: str) -> str:
     """The plan that a client has, and the one that it is to have when that is another."""
     return plan if plan == wanted else f"{plan} (wanted: {wanted})"
@@ -185,6 +208,7 @@ def show(client_id: ClientId, as_json: Json = False) -> None:
             *_project_of(client),
             ("Blueprint", client.blueprint),
             ("Registered", f"{client.created_at:%Y-%m-%d %H:%M:%S} UTC"),
+            *_ended(client),
             ("Ready after", duration(first.duration_ms) if client.status == "ready" else "–"),
             ("Verified", verified(client.verified_at, client.isolation_holds)),
         ):
@@ -208,14 +232,14 @@ def _project_of(client: Client) -> list[tuple[str, str]]:
 
 @app.command("explain")
 def explain(client_id: ClientId, as_json: Json = False) -> None:
-    """Say why a client is not ready: what, since when, and what to do."""
+    """Say why a client is not ready: what, since when, and what to do.
+
+    Of one that is ready and a project at Supabase, it is looked whether Supabase has paused it.
+    """
 
     async def work(installation: Installation) -> None:
-        explanation = await explain_client(
-            installation.control,
-            await find_client_id(installation, client_id),
-            lease_seconds=installation.settings.lease_seconds,
-            max_attempts=installation.settings.max_attempts,
+        explanation = await explain_as_seen(
+            installation, await find_client_id(installation, client_id)
         )
         if as_json:
             print_json(explanation.as_document())
@@ -391,6 +415,9 @@ def retry(
         if run.kind == CHANGE_PLAN.kind:
             code = await report_plan_change(installation, found, {}, as_json=as_json)
             return 0 if no_wait else code
+        if run.kind in {SUSPEND, RESUME, DELETE}:
+            code = await report_change(installation, found, as_json=as_json)
+            return 0 if no_wait else code
         accepted = Accepted(found, run.id, created=True)
         return await report(installation, accepted, as_json=as_json, waited=not no_wait)
 
@@ -398,3 +425,7 @@ def retry(
 
 
 app.command("change-plan")(change_plan_command)
+app.command("suspend")(suspend_command)
+app.command("resume")(resume_command)
+app.command("export")(export_command)
+app.command("delete")(delete_command)

@@ -7,7 +7,7 @@ select from servers where accepting and client_limit is not null order by id for
 select s.id, s.name
 from servers s
 left join lateral (
-    select count(*) as clients from client_databases d where d.server_id = s.id
+    select count(*) as clients from client_databases d where d.server_id = s.id and d.status <> 'absent'
 ) used on true
 where s.accepting
   and s.provider = %(provider)s
@@ -27,7 +27,7 @@ returning id
 
 -- name: find_registered
 -- The client that stands in the way of a registration.
-select id, registration_digest, registered_by
+select id, registration_digest, registered_by, wanted_status = 'deleted' as is_deleted
 from clients
 where id = %(id)s or idempotency_key = %(idempotency_key)s
 order by (id = %(id)s) desc
@@ -49,8 +49,8 @@ select c.id, c.name, c.plan, c.wanted_plan, c.blueprint, c.status::text, c.wante
        d.id as database_id, d.name as database_name, d.status::text as database_status,
        d.blueprint_fingerprint, d.handed_over_at,
        s.id as server_id, s.name as server_name, s.provider, coalesce(d.region, s.region) as region,
-       c.quarantined_at, v.began_at as verified_at, v.holds as isolation_holds,
-       p.ref as project_ref, p.status as project_status
+       c.quarantined_at, v.began_at as verified_at, v.holds as isolation_holds, c.suspended_at, c.deleted_at,
+       d.absence, p.ref as project_ref, p.status as project_status
 from clients c
 join client_admins a on a.client_id = c.id
 join client_databases d on d.client_id = c.id
@@ -154,6 +154,6 @@ select current_database() as database, exists (
 
 -- name: list_servers
 select s.id, s.name, s.provider, s.region, s.client_limit, s.accepting,
-       (select count(*) from client_databases d where d.server_id = s.id) as clients
+       (select count(*) from client_databases d where d.server_id = s.id and d.status <> 'absent') as clients
 from servers s
 order by s.name

@@ -67,6 +67,9 @@ def client_document(client: Client, run: Run, steps: list[RunStep]) -> dict[str,
         "createdAt": instant(client.created_at),
         "readyAt": instant(client.ready_at),
         "quarantinedAt": instant(client.quarantined_at),
+        "suspendedAt": instant(client.suspended_at),
+        "deletedAt": instant(client.deleted_at),
+        "absence": client.absence,
         "isolation": isolation_document(client.verified_at, client.isolation_holds),
     }
     if client.project_ref is not None:
@@ -111,6 +114,8 @@ def client_row_document(row: dict[str, Any]) -> dict[str, Any]:
         "readyAt": instant(row["ready_at"]),
         "updatedAt": instant(row["updated_at"]),
         "quarantinedAt": instant(row["quarantined_at"]),
+        "suspendedAt": instant(row["suspended_at"]),
+        "deletedAt": instant(row["deleted_at"]),
         "isolation": isolation_document(row["verified_at"], row["isolation_holds"]),
     }
 

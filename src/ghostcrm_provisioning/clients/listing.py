@@ -21,7 +21,16 @@ from ghostcrm_provisioning.named_sql import NamedSql
 
 LISTING = NamedSql(__package__, "listing.sql")
 
-STATUSES = ("registered", "provisioning", "ready", "failed", "quarantined")
+STATUSES = (
+    "registered",
+    "provisioning",
+    "ready",
+    "failed",
+    "quarantined",
+    "suspended",
+    "deleting",
+    "deleted",
+)
 LARGEST_COUNT = 10_000
 # A word that more clients than this have is so common that going through the newest soon fills a page.
 _COMMON = 3000

@@ -6,7 +6,7 @@
 -- the planner from reading a whole table instead.
 select c.id, c.name, c.plan, c.wanted_plan, c.status::text, c.blueprint, c.created_at, c.ready_at,
        c.updated_at, a.email as admin_email, d.name as database_name, s.name as server_name, s.provider,
-       s.region, c.quarantined_at, v.began_at as verified_at, v.holds as isolation_holds
+       s.region, c.quarantined_at, v.began_at as verified_at, v.holds as isolation_holds, c.suspended_at, c.deleted_at
 from ({found}) found
 join lateral (select * from clients where id = found.id limit 1) c on true
 join lateral (select email from client_admins where client_id = found.id limit 1) a on true

@@ -60,11 +60,13 @@ order by (c.id > %(client_id)s) desc, c.id
 limit %(limit)s
 
 -- name: want_quarantine
--- The wish; the reason that is kept is the first one.
+-- The wish; the reason that is kept is the first one. Nothing is returned when it is being closed for
+-- another reason: it is proven again before it is opened.
 update clients
 set wanted_status = 'quarantined', updated_at = clock_timestamp(),
     quarantine_verdict_id = coalesce(quarantine_verdict_id, %(verdict_id)s)
-where id = %(client_id)s
+where id = %(client_id)s and wanted_status in ('ready', 'quarantined')
+returning id
 
 -- name: want_quarantine_again
 -- Its release could not be observed.
@@ -75,8 +77,9 @@ where id = %(client_id)s and wanted_status = 'ready' and status = 'quarantined'
 -- The reality: its database was observed to be closed. Nothing is returned when it was known, or when it is
 -- not wished any more.
 update clients
-set status = 'quarantined', quarantined_at = clock_timestamp(), updated_at = clock_timestamp()
-where id = %(client_id)s and wanted_status = 'quarantined' and status = 'ready'
+set status = 'quarantined', quarantined_at = clock_timestamp(), suspended_at = null,
+    updated_at = clock_timestamp()
+where id = %(client_id)s and wanted_status = 'quarantined' and status in ('ready', 'suspended')
 returning id
 
 -- name: want_release
@@ -93,7 +96,9 @@ where id = %(client_id)s and wanted_status = 'ready' and status = 'quarantined'
 returning id
 
 -- name: in_quarantine
-select c.id from clients c where c.quarantine_verdict_id is not null order by c.id
+select c.id from clients c
+where c.quarantine_verdict_id is not null and c.wanted_status in ('ready', 'quarantined')
+order by c.id
 
 -- name: summary
 -- How the isolation of the ready clients stands.

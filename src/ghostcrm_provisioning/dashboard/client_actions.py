@@ -28,7 +28,30 @@ class Situation:
 
     @property
     def is_quarantined(self) -> bool:
-        return "quarantined" in {self.client.status, self.client.wanted_status}
+        return "quarantined" in self._stands and "deleted" not in self._stands
+
+    @property
+    def is_suspended(self) -> bool:
+        """Or on its way to that, or back."""
+        return "suspended" in self._stands and "deleted" not in self._stands
+
+    @property
+    def why_closed(self) -> str | None:
+        """Why nobody is let in, or is to be: in a sentence; None when that is not so."""
+        if "deleted" in self._stands:
+            return "It is deleted." if self.client.status == "deleted" else "It is being deleted."
+        if "quarantined" in self._stands:
+            return "It is in quarantine."
+        if "suspended" in self._stands:
+            return {
+                ("suspended", "suspended"): "It is suspended.",
+                ("suspended", "ready"): "It is being resumed.",
+            }.get((self.client.status, self.client.wanted_status), "It is being suspended.")
+        return None
+
+    @property
+    def _stands(self) -> set[str]:
+        return {self.client.status, self.client.wanted_status}
 
 
 @dataclass(frozen=True)
@@ -78,8 +101,8 @@ def _why_no_retry(situation: Situation) -> str | None:
 
 
 def _why_no_change_of_plan(situation: Situation) -> str | None:
-    if situation.is_quarantined:
-        return "It is in quarantine."
+    if situation.why_closed:
+        return situation.why_closed
     if situation.client.status != "ready":
         return f"It is not ready ({situation.client.status}): there is nothing to count yet."
     return None
@@ -88,6 +111,8 @@ def _why_no_change_of_plan(situation: Situation) -> str | None:
 def _why_no_verification(situation: Situation) -> str | None:
     if situation.is_being_verified:
         return "An attack is asked for, or under way."
+    if situation.why_closed and not situation.is_quarantined:
+        return situation.why_closed
     if situation.client.status not in {"ready", "quarantined"}:
         return f"It is not ready ({situation.client.status}): there is nothing to attack yet."
     return None
@@ -102,11 +127,26 @@ def _why_no_release(situation: Situation) -> str | None:
 
 
 def _why_not_let_in(situation: Situation) -> str | None:
-    if situation.is_quarantined:
-        return "It is in quarantine: nobody is let in."
+    if situation.why_closed:
+        return f"{situation.why_closed.removesuffix('.')}: nobody is let in."
     if situation.client.status != "ready":
         return f"It is not ready ({situation.client.status}): nobody is let in yet."
     return None
+
+
+def _why_nothing_else(situation: Situation) -> str | None:
+    """One thing after the other."""
+    if not situation.run.is_finished:
+        return f"Something is being done for it: its latest run is {situation.run.status}."
+    return None
+
+
+def _why_no_suspension(situation: Situation) -> str | None:
+    if situation.why_closed:
+        return situation.why_closed
+    if situation.client.status != "ready":
+        return f"It is not ready ({situation.client.status}): there is nothing to close."
+    return _why_nothing_else(situation)
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -138,6 +178,38 @@ ACTIONS: tuple[Action, ...] = (
         "client",
         "You see what would be gained, lost and over a limit before anything is changed. No data is deleted.",
         _why_no_change_of_plan,
+        opens_page=True,
+    ),
+    Action(
+        "suspend",
+        "Suspend",
+        "/suspend",
+        Scope.CLIENTS_WRITE,
+        "client",
+        "Nobody gets in until it is resumed. All of its data stays; it is exported first.",
+        _why_no_suspension,
+        is_shown=lambda situation: situation.why_closed is None,
+        opens_page=True,
+    ),
+    Action(
+        "resume",
+        "Resume",
+        "/resume",
+        Scope.CLIENTS_WRITE,
+        "client",
+        "Its database is attacked, and opened if, and only if, everything is refused.",
+        _why_nothing_else,
+        is_shown=lambda situation: situation.is_suspended,
+    ),
+    Action(
+        "delete",
+        "Delete",
+        "/delete",
+        Scope.CLIENTS_DELETE,
+        "client",
+        "Its database is removed, for ever. You are asked for its name and your password first.",
+        _why_nothing_else,
+        is_shown=lambda situation: situation.client.status != "deleted",
         opens_page=True,
     ),
     Action(

@@ -16,6 +16,7 @@ from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, read_blueprint
 from ghostcrm_provisioning.client_database.isolation.verdict import CATALOG
 from ghostcrm_provisioning.clients.client import Client, find_client
+from ghostcrm_provisioning.clients.lifecycle import RESUME
 from ghostcrm_provisioning.clients.plan_change import PlanChange, find_plan_change
 from ghostcrm_provisioning.clients.run import (
     RUNS,
@@ -71,11 +72,29 @@ class ClientView:
     @property
     def is_settled(self) -> bool:
         """Ready, with nothing under way and nothing failed: there is nothing to explain."""
-        return self.explanation.ready and self.latest.status == "succeeded"
+        return self.explanation.ready and (self.latest.status == "succeeded" or self.is_mended)
+
+    @property
+    def is_mended(self) -> bool:
+        """What could not be resumed went into quarantine, and was released since."""
+        return self.latest.kind == RESUME and self.latest.status == "failed" and self.client.is_open
+
+    @property
+    def has_failed(self) -> bool:
+        return self.latest.status == "failed" and not self.is_mended
+
+    @property
+    def is_as_wished(self) -> bool:
+        """Suspended or deleted, and nothing under way."""
+        return (
+            self.client.status in {"suspended", "deleted"}
+            and self.client.status == self.client.wanted_status
+            and self.latest.status == "succeeded"
+        )
 
     @property
     def needs_attention(self) -> bool:
-        return self.latest.status == "failed" or self.situation.is_quarantined
+        return self.has_failed or self.situation.is_quarantined
 
     @property
     def situation(self) -> Situation:
@@ -84,10 +103,9 @@ class ClientView:
     @property
     def title(self) -> str:
         """For the browser's tab: the state comes first, for tabs are narrow."""
-        icon = {"ready": "✓", "failed": "✕", "quarantined": "✕"}.get(self.state, "…")
-        if self.latest.status == "failed":
-            icon = "✕"
-        word = "Failed" if self.latest.status == "failed" else self.state.capitalize()
+        icons = {"ready": "✓", "failed": "✕", "quarantined": "✕", "suspended": "‖", "deleted": "–"}
+        icon = "✕" if self.has_failed else icons.get(self.state, "…")
+        word = "Failed" if self.has_failed else self.state.capitalize()
         return f"{icon} {word}: {self.client.name}"
 
     @property

@@ -28,6 +28,9 @@ LOOKS: dict[str, Look] = {
     "ready": Look("Ready", "ok", "check"),
     "failed": Look("Failed", "bad", "cross"),
     "quarantined": Look("Quarantined", "bad", "shield"),
+    "suspended": Look("Suspended", "warn", "lock"),
+    "deleting": Look("Being deleted", "run", "turn"),
+    "deleted": Look("Deleted", "quiet", "cross"),
     # runs and steps
     "queued": Look("Queued", "quiet", "clock"),
     "pending": Look("Not started", "quiet", "dash"),
@@ -71,7 +74,26 @@ def look_of(state: str) -> Look:
     return LOOKS.get(state) or Look(state.replace("_", " ").capitalize(), "quiet", "dash")
 
 
-KINDS = {"provision_client": "Provision", "change_plan": "Change plan"}
+KINDS = {
+    "provision_client": "Provision",
+    "change_plan": "Change plan",
+    "suspend_client": "Suspend",
+    "resume_client": "Resume",
+    "delete_client": "Delete",
+}
+# What is said of a client that is ready while such a run is under way, and when it has failed.
+UNDER_WAY = {
+    "change_plan": "Plan is being changed",
+    "suspend_client": "Being suspended",
+    "resume_client": "Being resumed",
+    "delete_client": "Being deleted",
+}
+FAILED = {
+    "change_plan": "Change of plan failed",
+    "suspend_client": "Suspension failed",
+    "resume_client": "Resumption failed",
+    "delete_client": "Deletion failed",
+}
 
 
 def kind_of(kind: str) -> str:

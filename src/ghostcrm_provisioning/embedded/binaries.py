@@ -85,6 +85,14 @@ def find_psql(named: Path | None) -> Path:
     return _wheel_folder() / "psql"
 
 
+def find_wheel_programs() -> Path | None:
+    """The folder of the client programs that come with us; None where they are not installed."""
+    try:
+        return _resolved(_wheel_folder())
+    except EmbeddedPostgresError:
+        return None
+
+
 @contextmanager
 def plainly_placed(binaries: Binaries) -> Iterator[Binaries]:
     """``binaries`` in a folder whose path initdb does not misread; a copy for the time being."""

@@ -170,6 +170,15 @@ class PostgresProvider:
     async def resume(self, request: DatabaseRequest) -> None:
         await self.reopen(request)
 
+    async def observe_running(self, request: DatabaseRequest) -> Observation:
+        async with self._server.borrowed() as connection:
+            row = await find_database(connection, request.name)
+        if row is None:
+            return Observation(False, "the database is not there")
+        if not self._is_finished(row, request):
+            return Observation(False, "the database is being made")
+        return Observation(True, "its server runs")
+
     @repeated_when_undone
     async def admit(self, request: DatabaseRequest, login: Login) -> None:
         if login.password is None:
@@ -228,6 +237,9 @@ class PostgresProvider:
         with translating(f"the database {request.name} on {self._server.where}"):
             async with self._server.connect(request.name) as connection:
                 yield connection
+
+    async def administer_url(self, request: DatabaseRequest) -> str:
+        return self._server.own_url(request.name)
 
     @asynccontextmanager
     async def log_in(self, request: DatabaseRequest, login: Login) -> AsyncIterator[Connection]:

@@ -88,6 +88,15 @@ class PostgresServer:
             sslmode=parameters.get("sslmode"),
         )
 
+    def own_url(self, database: str) -> str:
+        """How the administrating login comes to a database of this server. Holds its password."""
+        parameters = conninfo_to_dict(self._url)
+        return self.url(
+            database=database,
+            user=str(parameters.get("user", "")),
+            password=str(parameters.get("password", "")),
+        )
+
     def unlimited_conninfo(self, database: str) -> str:
         """How the administrating login connects to a database without a time limit for statements;
         may hold a password."""

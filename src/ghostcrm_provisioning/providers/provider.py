@@ -261,6 +261,9 @@ class Provider(Protocol):
     def administer(self, request: DatabaseRequest) -> AbstractAsyncContextManager[Connection]:
         """A connection as the one who may do most there, in autocommit mode, also while it is closed."""
 
+    async def administer_url(self, request: DatabaseRequest) -> str:
+        """How :meth:`administer` connects, for a program of its own such as pg_dump. Holds the password."""
+
     async def is_supabase(self, request: DatabaseRequest) -> bool:
         """Whether Supabase's own schemas and roles are there already, and are left alone. Where they are
         not, we bring what a client database needs of them."""
@@ -349,7 +352,11 @@ class Provider(Protocol):
         """Whether it is suspended."""
 
     async def resume(self, request: DatabaseRequest) -> None:
-        """Have it as :meth:`observe` wants it again."""
+        """Have it as :meth:`observe` wants it again; as closed as it was, where suspending it was more than
+        closing it."""
+
+    async def observe_running(self, request: DatabaseRequest) -> Observation:
+        """Whether it runs, open or closed: whether :meth:`administer` has something to connect to."""
 
     # --- doors ------------------------------------------------------------------------------------
 

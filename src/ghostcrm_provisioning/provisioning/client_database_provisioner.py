@@ -35,14 +35,20 @@ from ghostcrm_provisioning.errors import (
 from ghostcrm_provisioning.postgres_errors import translated
 from ghostcrm_provisioning.providers.provider import Provider
 from ghostcrm_provisioning.provisioning.change_plan import CHANGE_PLAN
+from ghostcrm_provisioning.provisioning.delete_client import DELETE_CLIENT
 from ghostcrm_provisioning.provisioning.provision_client import PROVISION_CLIENT
+from ghostcrm_provisioning.provisioning.resume_client import RESUME_CLIENT
 from ghostcrm_provisioning.provisioning.retry import RetryPolicy
-from ghostcrm_provisioning.provisioning.work import Work, gather_work
+from ghostcrm_provisioning.provisioning.suspend_client import SUSPEND_CLIENT
+from ghostcrm_provisioning.provisioning.work import Surroundings, Work, gather_work
 from ghostcrm_provisioning.provisioning.workflow import Step, Workflow
 from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.sealing import Sealer
 
-WORKFLOWS = {workflow.kind: workflow for workflow in (PROVISION_CLIENT, CHANGE_PLAN)}
+WORKFLOWS = {
+    workflow.kind: workflow
+    for workflow in (PROVISION_CLIENT, CHANGE_PLAN, SUSPEND_CLIENT, RESUME_CLIENT, DELETE_CLIENT)
+}
 
 
 class Providers(Protocol):
@@ -67,8 +73,10 @@ class ClientDatabaseProvisioner:
         providers: Providers,
         retry: RetryPolicy,
         step_deadline_seconds: float,
+        long_step_deadline_seconds: float,
         max_worker_deaths: int,
         on_failure: OnFailure,
+        around: Surroundings,
     ) -> None:
         self._control = control
         self._installation_id = installation_id
@@ -76,6 +84,8 @@ class ClientDatabaseProvisioner:
         self._providers = providers
         self._retry = retry
         self._step_deadline_seconds = step_deadline_seconds
+        self._long_step_deadline_seconds = long_step_deadline_seconds
+        self.around = around
         # A run that takes its workers down with it must not go round for ever.
         self._max_worker_deaths = max_worker_deaths
         self._on_failure = on_failure
@@ -117,7 +127,7 @@ class ClientDatabaseProvisioner:
                     at = await self._start(held, at, finished)
                     finished = None
                     if work is None:
-                        work = await self._gather(held, client)
+                        work = await self._gather(held, client, workflow)
                         resources.push_async_callback(work.close)
                     seen = await self._attempt(step, work, log, at)
                     finished = (at.position, seen)
@@ -131,7 +141,7 @@ class ClientDatabaseProvisioner:
                 # Last door before the queue: whatever it was, the run says what happened.
                 ours = translated(error, where=_place(at, workflow))
                 return await self._stumble(held, client, at, ours, log, caused_by=error)
-        log.info("run_succeeded", status="ready", durationMs=round(duration_ms, 1))
+        log.info("run_succeeded", status=workflow.ends_as, durationMs=round(duration_ms, 1))
         return None
 
     async def _start(
@@ -140,8 +150,10 @@ class ClientDatabaseProvisioner:
         attempt, started_at = await held.start_step(step.position, finished=finished)
         return RunStep(step.position, step.name, "running", attempt, started_at, None, None, None)
 
-    async def _gather(self, held: HeldRun, client: Client) -> Work:
-        blueprint = await asyncio.to_thread(read_blueprint, client.blueprint)
+    async def _gather(self, held: HeldRun, client: Client, workflow: Workflow) -> Work:
+        blueprint = None
+        if workflow.reads_blueprint:
+            blueprint = await asyncio.to_thread(read_blueprint, client.blueprint)
         return await gather_work(
             held,
             client,
@@ -149,14 +161,18 @@ class ClientDatabaseProvisioner:
             blueprint=blueprint,
             provider=await self._providers.of_server(client.server_id),
             installation_id=self._installation_id,
+            around=self.around,
         )
 
     async def _attempt(self, step: Step, work: Work, log: FilteringBoundLogger, at: RunStep) -> str:
         """Look, make, look again; returns what was seen."""
         began = datetime.now(UTC)
         log = log.bind(step=step.name, attempt=at.attempt)
+        deadline = self._step_deadline_seconds
+        if step.is_long:
+            deadline = max(deadline, self._long_step_deadline_seconds)
         try:
-            async with asyncio.timeout(self._step_deadline_seconds):
+            async with asyncio.timeout(deadline):
                 observation = await step.observe(work)
                 log.debug("step_observed", holds=observation.holds, seen=observation.seen)
                 if not observation.holds:
@@ -168,9 +184,7 @@ class ClientDatabaseProvisioner:
                         f"After “{step.title}”: {observation.seen}.", seen=observation.seen
                     )
         except TimeoutError:
-            raise DatabaseBusy(
-                f"“{step.title}” did not finish within {self._step_deadline_seconds:g} s."
-            ) from None
+            raise DatabaseBusy(f"“{step.title}” did not finish within {deadline:g} s.") from None
         elapsed = (datetime.now(UTC) - began).total_seconds() * 1000
         log.info("step_done", status="done", durationMs=round(elapsed, 1), seen=observation.seen)
         return observation.seen

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from uuid import UUID
 
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, Plan
@@ -30,6 +31,8 @@ from ghostcrm_provisioning.client_database.roles import (
 from ghostcrm_provisioning.clients.client import CLIENTS, Client, names_of_seals
 from ghostcrm_provisioning.clients.credentials import CLOSED, Credentials
 from ghostcrm_provisioning.clients.run import HeldRun
+from ghostcrm_provisioning.clients.verdict import StoredVerdict
+from ghostcrm_provisioning.errors import ClientDeleted
 from ghostcrm_provisioning.providers.provider import (
     Connection,
     DatabaseRequest,
@@ -44,22 +47,52 @@ from ghostcrm_provisioning.providers.provider import (
 from ghostcrm_provisioning.sealing import Sealer
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What steps need of what is around them.
+
+    Attributes:
+        prove: the full attack on a client that is closed, which leaves a verdict; by whom it was asked for.
+        exports: the folder of exports.
+        binaries: the operator's folder with PostgreSQL's programs, if there is one.
+    """
+
+    prove: Callable[[UUID, str], Awaitable[StoredVerdict]]
+    exports: Path
+    binaries: Path | None
+
+
 @dataclass
 class Work:
     """One client's run in the hands of one worker."""
 
     held: HeldRun
     client: Client
-    blueprint: Blueprint
-    plan: Plan
+    known_blueprint: Blueprint | None
+    known_plan: Plan | None
     provider: Provider
     request: DatabaseRequest
     owner: Login
     password_hash: str | None = field(repr=False)
     sealer: Sealer = field(repr=False)
+    around: Surroundings
     _ground: Ground | None = None
     _resources: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
     _connecting: dict[str, asyncio.Task[Connection]] = field(default_factory=dict, repr=False)
+
+    @property
+    def blueprint(self) -> Blueprint:
+        """Of the client; a run that does without it has not read it."""
+        if self.known_blueprint is None:
+            raise LookupError("this run does not read the client's blueprint")
+        return self.known_blueprint
+
+    @property
+    def plan(self) -> Plan:
+        """The one that is wished for; likewise."""
+        if self.known_plan is None:
+            raise LookupError("this run does not read the client's blueprint")
+        return self.known_plan
 
     @property
     def services(self) -> ProjectServices | None:
@@ -289,6 +322,8 @@ async def open_secrets(
         await (await control.execute(CLIENTS["find_secrets"], {"client_id": client.id})).fetchone()
         or {}
     )
+    if row["credentials_sealed"] is None:
+        raise ClientDeleted(f"{client.name} is deleted; what opened its database was erased.")
     of_admin, of_database = names_of_seals(client.id, client.database_id)
     credentials = Credentials.from_text(
         sealer.open(bytes(row["credentials_sealed"]), belongs_to=of_database)
@@ -304,19 +339,24 @@ async def gather_work(
     client: Client,
     *,
     sealer: Sealer,
-    blueprint: Blueprint,
+    blueprint: Blueprint | None,
     provider: Provider,
     installation_id: UUID,
+    around: Surroundings,
 ) -> Work:
-    """Everything that the steps of a run need."""
+    """Everything that the steps of a run need.
+
+    Args:
+        blueprint: None for a workflow that does without it.
+    """
     async with held.connection() as control:
         credentials, password_hash = await open_secrets(control, sealer, client)
-    plan = blueprint.plan(client.wanted_plan)
+    plan = None if blueprint is None else blueprint.plan(client.wanted_plan)
     return Work(
         held=held,
         client=client,
-        blueprint=blueprint,
-        plan=plan,
+        known_blueprint=blueprint,
+        known_plan=plan,
         provider=provider,
         request=request_of(
             client,
@@ -328,4 +368,5 @@ async def gather_work(
         owner=login_of(login_role(OWNER), password=credentials.passwords[OWNER]),
         password_hash=password_hash,
         sealer=sealer,
+        around=around,
     )

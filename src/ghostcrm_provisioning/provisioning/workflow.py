@@ -18,12 +18,15 @@ class Step:
     ``observe`` looks whether what the step is for is already so, and changes nothing. ``make`` makes
     it so; it may run twice, after a crash at any instant, or beside a zombie of itself. A step is
     done when ``observe`` says so, never because ``make`` returned.
+
+    ``is_long``: it takes as long as there is data, and has a deadline of its own.
     """
 
     name: str
     title: str
     observe: Callable[[Work], Awaitable[Observation]]
     make: Callable[[Work], Awaitable[None]]
+    is_long: bool = False
 
 
 async def nothing_more(_connection: Connection, _client: Client) -> None:
@@ -37,6 +40,9 @@ class Workflow:
 
     ``conclude`` writes what becomes true of the client when all steps were observed to be done. It is
     one transaction with the run's own success, so that nobody ever sees one without the other.
+
+    ``reads_blueprint``: its steps need what the client's blueprint says; without it, a client whose
+    blueprint is gone can be worked on as well. ``ends_as`` is the client's status when it has succeeded.
     """
 
     kind: str
@@ -44,6 +50,8 @@ class Workflow:
     failure: str
     steps: tuple[Step, ...]
     conclude: Callable[[Connection, Client], Awaitable[None]] = nothing_more
+    reads_blueprint: bool = True
+    ends_as: str = "ready"
 
     @property
     def step_names(self) -> tuple[str, ...]:

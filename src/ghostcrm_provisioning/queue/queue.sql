@@ -30,6 +30,7 @@ limit 1000
 select c.id
 from clients c
 where c.quarantine_verdict_id is not null and c.wanted_status::text <> c.status::text
+  and c.wanted_status in ('ready', 'quarantined')
   and c.updated_at < clock_timestamp() - make_interval(secs => %(older_than_seconds)s)
   and not exists (
       select from ghostcrm_queue.jobs j

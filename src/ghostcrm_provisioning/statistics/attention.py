@@ -15,6 +15,13 @@ from ghostcrm_provisioning.statistics.numbers import QueueNumbers, ServerNumbers
 LONG_WAIT_MS = 60_000
 # So many clients of one kind are named, the others counted.
 _NAMED = 5
+_FAILURES = {
+    "provision_client": ("client_failed", "failed"),
+    "change_plan": ("plan_change_failed", "could not be given another plan"),
+    "suspend_client": ("suspend_failed", "could not be suspended"),
+    "resume_client": ("resume_failed", "could not be resumed"),
+    "delete_client": ("delete_failed", "could not be deleted"),
+}
 _SEVERITIES = ("critical", "warning")
 
 Severity = Literal["critical", "warning"]
@@ -26,8 +33,9 @@ class Concern:
     """One thing that somebody should look at.
 
     Attributes:
-        code: no_workers, client_quarantined, client_failed, plan_change_failed, long_wait,
-            notifications_undelivered, no_server_available, server_not_accepting.
+        code: no_workers, client_quarantined, client_failed, plan_change_failed, suspend_failed,
+            resume_failed, delete_failed, long_wait, notifications_undelivered, no_server_available,
+            server_not_accepting.
         count: of what the sentence is about.
     """
 
@@ -106,9 +114,9 @@ def _of_quarantine(clients: Mapping[str, int], quarantined: Sequence[Row]) -> It
 def _of_failures(clients: Mapping[str, int], failures: Sequence[Row]) -> Iterator[Concern]:
     for row in failures[:_NAMED]:
         of_client = row["kind"] == "provision_client"
-        what = "failed" if of_client else "could not be given another plan"
+        code, what = _FAILURES.get(row["kind"], _FAILURES["provision_client"])
         yield Concern(
-            "client_failed" if of_client else "plan_change_failed",
+            code,
             "critical" if of_client else "warning",
             f"{row['client_name']} {what}: {row['message'] or 'no reason was recorded.'}",
             since=row["finished_at"],

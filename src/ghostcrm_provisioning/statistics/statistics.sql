@@ -25,7 +25,7 @@ order by w.started_at, w.id
 select s.id, s.name, s.provider, s.region, s.client_limit, s.accepting, used.clients
 from servers s
 cross join lateral (
-    select count(*) as clients from client_databases d where d.server_id = s.id
+    select count(*) as clients from client_databases d where d.server_id = s.id and d.status <> 'absent'
 ) used
 order by s.name
 
@@ -68,6 +68,7 @@ left join lateral (
 ) s on true
 where r.status = 'failed'
   and (c.status = 'failed' or r.kind <> 'provision_client')
+  and not (r.kind = 'resume_client' and c.status = 'ready' and c.wanted_status = 'ready')
   and not exists (
       select from runs later where later.client_id = r.client_id and later.created_at > r.created_at
   )

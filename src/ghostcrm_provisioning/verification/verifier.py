@@ -27,7 +27,7 @@ from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, read_blueprint
 from ghostcrm_provisioning.client_database.isolation.verdict import Verdict
 from ghostcrm_provisioning.client_database.roles import APPLICATION
-from ghostcrm_provisioning.clients.client import Client, find_client
+from ghostcrm_provisioning.clients.client import Client, find_client, refuse_who_is_closed
 from ghostcrm_provisioning.clients.verdict import VERDICTS, StoredVerdict, list_verdicts
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.errors import (
@@ -65,6 +65,7 @@ _UNTOUCHED_HOURS = 20
 _NEIGHBOURS_TRIED = 3
 _ATTEMPTS = 3
 _CAN_BE_ATTACKED = frozenset({"ready", "quarantined"})
+_CLOSED = frozenset({"quarantined", "suspended"})
 _WAIT_SECONDS = 60.0
 _MOST_SENTENCES = 20
 _LEVELS = {True: logging.INFO, False: logging.ERROR}
@@ -130,6 +131,17 @@ class Verifier:
             client, _ = await self._finish_what_was_begun(turn, client_id)
             _refuse_what_is_not_quarantined(client)
             return await self._release(turn, client, requested_by)
+
+    async def prove_before_opening(self, client_id: UUID, requested_by: str) -> StoredVerdict:
+        """Attack a client that is suspended and runs again, while nobody is let in; a failed proof puts it
+        into quarantine.
+
+        Raises:
+            As :meth:`verify`.
+        """
+        async with self._turn(client_id, None) as turn:
+            client = await self._find(client_id)
+            return await self._verify(turn, client, requested_by, also=frozenset({"suspended"}))
 
     async def ask(self, client_id: UUID, *, requested_by: str, release: bool = False) -> Client:
         """Have a worker do what :meth:`verify`, or :meth:`release`, does; returns when that cannot be
@@ -255,7 +267,10 @@ class Verifier:
     async def _finish_what_was_begun(self, turn: Turn, client_id: UUID) -> tuple[Client, bool]:
         """The client as it is now, after a quarantine or release that somebody else began was made."""
         client = await self._find(client_id)
-        if client.wanted_status == client.status or client.status not in {"ready", "quarantined"}:
+        is_ours = {client.status, client.wanted_status} <= _CAN_BE_ATTACKED or (
+            client.status == "suspended" and client.wanted_status == "quarantined"
+        )
+        if client.wanted_status == client.status or not is_ours:
             return client, False
         if client.wanted_status == "quarantined":
             await self._make_quarantine(turn, client)
@@ -293,14 +308,21 @@ class Verifier:
         await self._make_release(turn, client)
         return verdict
 
-    async def _verify(self, turn: Turn, client: Client, requested_by: str) -> StoredVerdict:
-        _refuse_what_is_not_there(client)
+    async def _verify(
+        self,
+        turn: Turn,
+        client: Client,
+        requested_by: str,
+        *,
+        also: frozenset[str] = frozenset(),
+    ) -> StoredVerdict:
+        _refuse_what_is_not_there(client, also=also)
         await self._control.execute(VERDICTS["note_attempt"], client_id=client.id)
         log = _log_of(client)
         log.info("verification_started", status="running", requestedBy=requested_by)
         verdict = await self._attack(turn, client)
         await turn.check()
-        stored = await self._store(client, verdict, requested_by)
+        stored, is_to_be_closed = await self._store(client, verdict, requested_by)
         log.log(
             _LEVELS[stored.holds],
             "verification_done",
@@ -309,7 +331,7 @@ class Verifier:
             verdict=stored.id,
             findings=stored.sentences[:_MOST_SENTENCES],
         )
-        if not stored.holds:
+        if is_to_be_closed:
             await self._make_quarantine(turn, client)
         return stored
 
@@ -325,7 +347,7 @@ class Verifier:
         # Made with another version of the blueprint, it is not to be measured by this one's matrix.
         is_as_declared = client.blueprint_fingerprint == blueprint.fingerprint
         access = blueprint.access if is_as_declared else None
-        is_closed = client.status == "quarantined"
+        is_closed = client.status in _CLOSED
         if not is_closed or application is None or caretaker is None:
             return await attack(
                 provider,
@@ -367,8 +389,12 @@ class Verifier:
         finally:
             await provider.close(request)
 
-    async def _store(self, client: Client, verdict: Verdict, requested_by: str) -> StoredVerdict:
-        """Store the verdict; when it does not hold, with it the wish for quarantine, and who is told."""
+    async def _store(
+        self, client: Client, verdict: Verdict, requested_by: str
+    ) -> tuple[StoredVerdict, bool]:
+        """Store the verdict; when it does not hold, with it the wish for quarantine, and who is told.
+        Returns whether it is wished for: not, while the client is being suspended or deleted."""
+        is_to_be_closed = False
         async with self._control.transaction() as connection:
             row = await (
                 await connection.execute(
@@ -399,10 +425,11 @@ class Verifier:
                 holds=verdict.holds,
             )
             if not verdict.holds:
-                await connection.execute(
+                wished = await connection.execute(
                     VERDICTS["want_quarantine"], {"client_id": client.id, "verdict_id": verdict_id}
                 )
-            if not verdict.holds and client.wanted_status != "quarantined":
+                is_to_be_closed = await wished.fetchone() is not None
+            if is_to_be_closed and client.wanted_status != "quarantined":
                 await self._audit(
                     connection, client, requested_by, "client.quarantine_wanted", verdict=verdict_id
                 )
@@ -410,7 +437,7 @@ class Verifier:
                     connection, client, [finding.sentence for finding in verdict.findings]
                 )
             (stored,) = await list_verdicts(connection, client.id, limit=1)
-        return stored
+        return stored, is_to_be_closed
 
     async def _audit(
         self, connection: Connection, client: Client, actor: str, action: str, **details: Any
@@ -465,8 +492,10 @@ class Verifier:
         return neighbours
 
 
-def _refuse_what_is_not_there(client: Client) -> None:
-    if client.status not in _CAN_BE_ATTACKED:
+def _refuse_what_is_not_there(client: Client, *, also: frozenset[str] = frozenset()) -> None:
+    if client.status not in _CAN_BE_ATTACKED | also:
+        if client.status not in {"registered", "provisioning", "failed"}:
+            refuse_who_is_closed(client)
         raise ClientNotReady(
             f"{client.name} is not ready ({client.status}): there is nothing to verify yet.",
             next_step=f"Ask why with `ghostcrm clients explain {client.id}`.",

@@ -44,7 +44,7 @@ class Database(Document):
     provider: str = Field(examples=["postgres"])
     name: str
     server: str
-    status: Literal["planned", "present", "handed_over"]
+    status: Literal["planned", "present", "handed_over", "absent"]
     project: Project | None = None
 
 
@@ -82,6 +82,11 @@ class Client(Document):
     created_at: datetime
     ready_at: datetime | None
     quarantined_at: datetime | None
+    suspended_at: datetime | None
+    deleted_at: datetime | None
+    absence: str | None = Field(
+        description="What was seen when nothing was left of its database: the certificate of a deletion."
+    )
     isolation: Isolation | None
     error: ErrorRecord | None = None
 
@@ -117,6 +122,8 @@ class ClientRow(Document):
     ready_at: datetime | None
     updated_at: datetime
     quarantined_at: datetime | None
+    suspended_at: datetime | None
+    deleted_at: datetime | None
     isolation: Isolation | None
 
 

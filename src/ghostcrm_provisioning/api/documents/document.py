@@ -21,13 +21,24 @@ A_RUN = "a1f4c9de-53a7-4e0c-8f0b-0f4f5c4f7b22"
 _AT = "2026-11-29T10:41:07.123Z"
 
 
-ClientStatus = Literal["registered", "provisioning", "ready", "failed", "quarantined"]
+ClientStatus = Literal[
+    "registered",
+    "provisioning",
+    "ready",
+    "failed",
+    "quarantined",
+    "suspended",
+    "deleting",
+    "deleted",
+]
 
 
 RunStatus = Literal["queued", "running", "waiting", "succeeded", "failed"]
 
 
-RunKind = Literal["provision_client", "change_plan"]
+RunKind = Literal[
+    "provision_client", "change_plan", "suspend_client", "resume_client", "delete_client"
+]
 
 
 StepStatus = Literal["pending", "running", "waiting", "done", "failed"]

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 
 from ghostcrm_provisioning.access.principal import Principal
 from ghostcrm_provisioning.access.scope import Scope
-from ghostcrm_provisioning.api.accepting import Wait, answer_accepted, explanation_of
+from ghostcrm_provisioning.api.accepting import Wait, answer_accepted
 from ghostcrm_provisioning.api.authentication import requires
 from ghostcrm_provisioning.api.documents.clients import (
     Accepted,
@@ -40,6 +40,7 @@ from ghostcrm_provisioning.clients.documents import (
 )
 from ghostcrm_provisioning.clients.listing import ClientFilter, list_clients
 from ghostcrm_provisioning.clients.run_listing import RunFilter, list_runs, read_timeline
+from ghostcrm_provisioning.lifecycle import explain_as_seen
 from ghostcrm_provisioning.registration_form import LONGEST_NAME
 from ghostcrm_provisioning.web.site import TheSite
 
@@ -62,7 +63,7 @@ async def list_all_clients(
             examples=["acme"],
         ),
     ] = "",
-    status: Annotated[list[ClientStatus], Query(max_length=5)] = [],  # noqa: B006 - FastAPI copies
+    status: Annotated[list[ClientStatus], Query(max_length=8)] = [],  # noqa: B006 - FastAPI copies
     plan: Annotated[list[Name], Query(max_length=10)] = [],  # noqa: B006
     region: Annotated[list[Name], Query(max_length=10)] = [],  # noqa: B006
     server: Annotated[list[Name], Query(max_length=10)] = [],  # noqa: B006
@@ -91,7 +92,7 @@ async def read_client(client_id: UUID, site: TheSite, _: Reader) -> JSONResponse
 @router.get("/{client_id}/explain", response_model=Explanation, responses=failures(404))
 async def explain_client(client_id: UUID, site: TheSite, _: Reader) -> JSONResponse:
     """Why the client is not ready: step, cause, next attempt, and what to do."""
-    explanation = await explanation_of(site, client_id)
+    explanation = await explain_as_seen(site.installation, client_id)
     path = f"/api/admin/clients/{client_id}/{explanation.remedy}"
     request = None if explanation.remedy is None else {"method": "POST", "path": path}
     return JSONResponse(explanation.as_document() | {"nextRequest": request})

@@ -21,6 +21,7 @@ from ghostcrm_provisioning.dashboard.client_view import (
 from ghostcrm_provisioning.dashboard.rendering import PREFIX, go_to, render
 from ghostcrm_provisioning.dashboard.shown_once import shown_once_of
 from ghostcrm_provisioning.dashboard.signing_in import Submission, Visit, form_for, page_for
+from ghostcrm_provisioning.dashboard.words import FAILED, UNDER_WAY
 from ghostcrm_provisioning.errors import Conflict
 from ghostcrm_provisioning.provisioning.client_database_provisioner import WORKFLOWS
 from ghostcrm_provisioning.web.site import Site, TheSite
@@ -58,6 +59,8 @@ async def page(
         blueprint=blueprint,
         plan_titles=titles_of_plans(blueprint),
         titles={kind: workflow.title for kind, workflow in WORKFLOWS.items()},
+        under_way_words=UNDER_WAY,
+        failed_words=FAILED,
         audit=await _audit_of(site, client_id) if visit.principal.may(Scope.AUDIT_READ) else None,
         once=once,
         attacks_of=attacks_of,

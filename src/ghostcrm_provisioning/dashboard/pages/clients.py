@@ -14,6 +14,7 @@ from markupsafe import Markup
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.clients.client import CLIENTS
+from ghostcrm_provisioning.clients.lifecycle import DELETE, RESUME, SUSPEND
 from ghostcrm_provisioning.clients.listing import (
     STATUSES,
     StatusCount,
@@ -67,10 +68,18 @@ class Row:
         standing = self.standing
         if self.state == "quarantined":
             return "Its isolation is not proven."
-        if standing is None or (self.state == "ready" and standing.run_status == "succeeded"):
+        is_as_wished = self.state in {"ready", "suspended", "deleted"}
+        if standing is None or (is_as_wished and standing.run_status == "succeeded"):
             return None
+        if self.state == "ready" and standing.kind == RESUME and standing.run_status == "failed":
+            return None  # it went into quarantine, and was released since
         step = titles_of(standing.kind).get(standing.step or "", standing.step or "")
-        before = "Change of plan: " if standing.kind == "change_plan" else ""
+        before = {
+            "change_plan": "Change of plan: ",
+            SUSPEND: "Suspension: ",
+            RESUME: "Resumption: ",
+            DELETE: "Deletion: ",
+        }.get(standing.kind, "")
         if standing.run_status == "queued":
             return f"{before}waiting for a worker" if before else "Waiting for a worker"
         if standing.run_status == "running":

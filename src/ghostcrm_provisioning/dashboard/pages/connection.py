@@ -25,8 +25,7 @@ from ghostcrm_provisioning.dashboard.signing_in import (
     why_not_confirmed,
 )
 from ghostcrm_provisioning.errors import (
-    ClientNotReady,
-    ClientQuarantined,
+    Conflict,
     GhostcrmError,
 )
 from ghostcrm_provisioning.web.site import Site, TheSite
@@ -73,7 +72,7 @@ async def reveal(
                 requested_by=submission.principal.actor,
                 reason=reason,
             )
-        except (ClientNotReady, ClientQuarantined) as refused:
+        except Conflict as refused:
             problems = [(None, refused.message)]
         else:
             return render(
@@ -147,6 +146,8 @@ async def _find(site: Site, client_id: UUID) -> Client:
 def _why_not(client: Client) -> str | None:
     if "quarantined" in {client.status, client.wanted_status}:
         return "It is in quarantine: its isolation is not proven, so nobody is let in."
+    if {"suspended", "deleted"} & {client.status, client.wanted_status}:
+        return "It is suspended or deleted, or on its way there: nobody is let in."
     if client.status != "ready":
         return (
             f"It is not ready ({client.status}): nobody is let in before its isolation is proven."

@@ -24,7 +24,7 @@ from ghostcrm_provisioning.web.streams import Look
 
 router = APIRouter()
 
-_STATUSES = ("ready", "provisioning", "registered", "failed", "quarantined")
+_STATUSES = ("ready", "provisioning", "registered", "failed", "quarantined", "suspended")
 _WINDOWS = {Window.DAY: "24 hours", Window.WEEK: "7 days", Window.MONTH: "30 days"}
 # A shared reading is some seconds old at most; so often, and so long, a newer one is waited for.
 _MOST_LOOKS = 4

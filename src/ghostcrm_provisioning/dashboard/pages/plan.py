@@ -115,6 +115,8 @@ async def _preview(
 def _why_not(client: Client) -> str | None:
     if "quarantined" in {client.status, client.wanted_status}:
         return "It is in quarantine: its plan can be changed when it is released."
+    if {"suspended", "deleted"} & {client.status, client.wanted_status}:
+        return "It is suspended or deleted, or on its way there: its plan stays."
     if client.status != "ready":
         return f"It is not ready ({client.status}), so its plan cannot be changed yet."
     return None

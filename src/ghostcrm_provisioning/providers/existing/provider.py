@@ -192,6 +192,9 @@ class ExistingProvider:
     def administer(self, request: DatabaseRequest) -> AbstractAsyncContextManager[Connection]:
         return connect(_given(request))
 
+    async def administer_url(self, request: DatabaseRequest) -> str:
+        return _given(request).database_url
+
     async def is_supabase(self, request: DatabaseRequest) -> bool:
         return (await self._known(request)).is_supabase
 
@@ -364,6 +367,10 @@ class ExistingProvider:
 
     async def resume(self, request: DatabaseRequest) -> None:
         await self.reopen(request)
+
+    async def observe_running(self, request: DatabaseRequest) -> Observation:
+        async with self.administer(request):
+            return Observation(True, "its server runs")
 
     # --- doors ------------------------------------------------------------------------------------
 

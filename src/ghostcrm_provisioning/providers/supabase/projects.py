@@ -122,6 +122,11 @@ class SupabaseProjects:
         record = await self._records.find(database_id)
         return None if record is None else await self._known(record)
 
+    async def services_coming_up(self, project: Project) -> list[str]:
+        """Those that are needed, and not healthy yet."""
+        health = await self._api.health(project.ref, _NEEDED_SERVICES)
+        return sorted(each.name for each in health if each.status != HEALTHY)
+
     async def pause(self, database_id: UUID) -> Project:
         """Paused, when this returns. What is in the project stays; Supabase keeps it for a limited time.
 
@@ -334,6 +339,8 @@ class SupabaseProjects:
             if seen is not None and seen.status == project.status:
                 raise
         else:
+            # From now on it is counted how long it takes; what was seen at an earlier change is over.
+            await self._records.see(record.database_id, asked)
             seen = await self._api.project(project.ref)
         if seen is None:
             return replace(project, status="REMOVED")
@@ -368,9 +375,7 @@ class SupabaseProjects:
             raise unusable(project.ref, project.status)
         if project.status != HEALTHY:
             raise await self._come_back(record, project)
-        health = await self._api.health(project.ref, _NEEDED_SERVICES)
-        waiting = sorted(each.name for each in health if each.status != HEALTHY)
-        if waiting:
+        if waiting := await self.services_coming_up(project):
             seconds = await self._records.see(record.database_id, SERVICES)
             raise self._patience.come_back(
                 project.ref, SERVICES, seconds, more=f" ({', '.join(waiting)})"

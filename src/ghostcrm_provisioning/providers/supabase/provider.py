@@ -18,6 +18,7 @@ from contextlib import (
     contextmanager,
     nullcontext,
 )
+from urllib.parse import quote
 
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.errors import (
@@ -156,6 +157,15 @@ class SupabaseProvider:
         self, request: DatabaseRequest, connection: Connection
     ) -> AbstractAsyncContextManager[None]:
         return nullcontext()
+
+    async def administer_url(self, request: DatabaseRequest) -> str:
+        place = await self._place(request)
+        is_closed = await self._records.schemas_before_closing(request.database_id) is not None
+        password = request.closed_password if is_closed else request.owner_password
+        url = place.url(place.owner, password or "")
+        if place.certificates is None:
+            return url
+        return f"{url}{'&' if '?' in url else '?'}sslrootcert={quote(place.certificates, safe='')}"
 
     async def is_supabase(self, request: DatabaseRequest) -> bool:
         return True
@@ -316,6 +326,18 @@ class SupabaseProvider:
             await self._projects.restore(request.database_id)
         if await self._is_closed(request):
             await self.reopen(request)
+
+    async def observe_running(self, request: DatabaseRequest) -> Observation:
+        project = await self._projects.observe(request.database_id)
+        if project is None:
+            return Observation(False, "there is no project")
+        if project.status != HEALTHY:
+            return Observation(False, f"the project {project.ref} is {project.status}")
+        if waiting := await self._projects.services_coming_up(project):
+            return Observation(
+                False, f"of the project {project.ref}, {', '.join(waiting)} is coming up"
+            )
+        return Observation(True, f"the project {project.ref} is {project.status}")
 
     # --- doors ------------------------------------------------------------------------------------
 

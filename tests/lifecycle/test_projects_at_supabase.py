@@ -1,0 +1,123 @@
+"""What is special about projects at Supabase: they are paused, and one waits for that; Supabase pauses some by
+itself; and somebody may delete one behind our back."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from ghostcrm_provisioning.connecting import connect_to
+from ghostcrm_provisioning.errors import ClientSuspended
+from tests.integration.control import find_run
+from tests.lifecycle.lives import Life, is_let_in
+from tests.running_platform import RunningPlatform, wait_for
+
+
+@pytest.fixture
+def ref(on_supabase: Life) -> str:
+    return on_supabase.database.removeprefix("supabase_")
+
+
+async def test_being_told_to_wait_is_no_failure(on_supabase: Life) -> None:
+    for ask, step, what in (
+        (on_supabase.ask_suspend, "pause_database", "paused"),
+        (on_supabase.ask_resume, "wake_database", "restored"),
+    ):
+        accepted = await ask()
+        assert accepted.run_id is not None
+        run = await on_supabase.carry_out(accepted)
+        assert run["status"] == "succeeded", what
+        outcomes = await on_supabase.outcomes(accepted.run_id)
+        assert (step, "told_to_wait") in outcomes, what
+        assert {outcome for _, outcome in outcomes} == {"told_to_wait", "done"}, what
+
+
+async def test_while_one_waits_it_is_said_for_what(on_supabase: Life) -> None:
+    accepted = await on_supabase.ask_suspend(with_export=False)
+    assert accepted.run_id is not None
+    wait = await on_supabase.installation.provisioner.carry_out(accepted.run_id, uuid4())
+    assert wait is not None
+    found = await on_supabase.explanation()
+    assert found.status == "suspended", "closed it is already"
+    assert "no worker is running: nobody is let in" in found.sentence
+    run = await find_run(on_supabase.installation, accepted.run_id)
+    assert run["status"] == "waiting"
+    assert "is PAUSING: it is being paused" in run["error"]["message"]
+    await on_supabase.carry_out(accepted)
+
+
+async def test_a_suspended_project_answers_nothing(
+    on_supabase: Life, platform: RunningPlatform, ref: str
+) -> None:
+    await on_supabase.suspend()
+    with platform.caller() as caller:
+        assert caller.get(f"/v1/projects/{ref}").json()["status"] == "INACTIVE"
+    async with httpx.AsyncClient(timeout=10) as stranger:
+        answer = await stranger.get(f"{platform.url}/project/{ref}/rest/v1/")
+    assert answer.status_code >= 400
+    assert not await is_let_in(on_supabase.url)
+
+
+async def test_one_that_supabase_has_paused_is_explained_and_comes_back(
+    on_supabase: Life, platform: RunningPlatform, ref: str
+) -> None:
+    life = on_supabase
+    with platform.caller() as caller:
+        caller.post(f"/v1/projects/{ref}/pause").raise_for_status()
+        wait_for(caller, ref, "INACTIVE")
+    for role in ("owner", "app"):
+        with pytest.raises(ClientSuspended, match="INACTIVE") as refused:
+            await connect_to(life.installation, life.id, role=role, requested_by="test")
+        assert "nobody has used for a week" in refused.value.message
+        assert f"clients resume {life.id}" in refused.value.next_step
+    found = await life.explanation()
+    assert (found.ready, found.code, found.remedy) == (False, "client_suspended", "resume")
+    run = await life.resume()
+    assert run["status"] == "succeeded", run["error"]
+    assert (await life.explanation()).ready
+    assert await is_let_in(life.url)
+
+
+async def test_one_that_supabase_has_paused_can_be_suspended_and_comes_back_proven(
+    on_supabase: Life, platform: RunningPlatform, ref: str
+) -> None:
+    life = on_supabase
+    with platform.caller() as caller:
+        caller.post(f"/v1/projects/{ref}/pause").raise_for_status()
+        wait_for(caller, ref, "INACTIVE")
+    run = await life.suspend()
+    assert run["status"] == "succeeded", run["error"]
+    assert await life.exports() == [], "it cannot be read"
+    run = await life.resume()
+    assert run["status"] == "succeeded", run["error"]
+    assert await is_let_in(life.url)
+
+
+async def test_one_that_somebody_else_has_deleted_is_seen_to_be_gone(
+    on_supabase: Life, platform: RunningPlatform, ref: str
+) -> None:
+    with platform.caller() as caller:
+        caller.delete(f"/v1/projects/{ref}").raise_for_status()
+    run = await on_supabase.delete()
+    assert run["status"] == "succeeded", run["error"]
+    assert (await on_supabase.client()).absence == "the project is not there"
+    assert await on_supabase.exports() == []
+
+
+async def test_a_paused_project_is_not_deleted_without_any_export(
+    on_supabase: Life, platform: RunningPlatform, ref: str
+) -> None:
+    life = on_supabase
+    await life.suspend(with_export=False)
+    run = await life.delete()
+    assert run["status"] == "failed"
+    assert run["error"]["code"] == "export_not_possible"
+    with platform.caller() as caller:
+        assert caller.get(f"/v1/projects/{ref}").json()["status"] == "INACTIVE", "it is still there"
+    found = await life.explanation()
+    assert "--no-export" in (found.then or "")
+    run = await life.delete(with_export=False)
+    assert run["status"] == "succeeded", run["error"]
+    assert life.remains() == []
