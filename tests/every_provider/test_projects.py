@@ -67,3 +67,23 @@ async def refused_inside(provider: Provider, request: DatabaseRequest) -> None:
             await connection.execute(
                 "do $$ begin raise exception 'no such password' using errcode = '28000'; end $$"
             )
+
+
+async def test_what_was_closed_before_it_was_paused_is_closed_when_it_comes_back(
+    world: OnSupabase,
+) -> None:
+    provider, request = await world.provider(), world.request()
+    await made(provider, request)
+    url = await provider.login_url(request, login_of(request, "owner"))
+    await provider.close(request)
+    assert not (await provider.observe_suspended(request)).holds
+    await until_it_is_so(lambda: provider.suspend(request))
+    seen = await provider.observe_suspended(request)
+    assert seen.holds, seen.seen
+    assert "INACTIVE" in seen.seen
+    await until_it_is_so(lambda: provider.resume(request))
+    seen = await provider.observe_closed(request)
+    assert seen.holds, seen.seen
+    assert not await can_enter(url)
+    await provider.reopen(request)
+    assert await can_enter(url)

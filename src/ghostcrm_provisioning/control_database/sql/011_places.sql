@@ -19,3 +19,5 @@ comment on column client_databases.region is 'As it was asked for; NULL: where i
 
 -- What the project's REST API showed before it was closed, to be shown again afterwards.
 alter table supabase_projects add column schemas_before_closing text;
+-- Supabase has refused to pause it: it is closed instead, for as long as it is suspended.
+alter table supabase_projects add column pause_refused_at timestamptz;

@@ -140,5 +140,21 @@ class ProjectRecords:
         )
         return None if row is None else row["schemas_before_closing"]
 
+    async def pause_is_refused(self, database_id: UUID) -> None:
+        """Record that Supabase does not pause it: it is closed instead."""
+        await self._control.execute(SUPABASE_PROJECTS["pause_is_refused"], database_id=database_id)
+
+    async def was_pause_refused(self, database_id: UUID) -> bool:
+        row = await self._control.fetch_one(
+            SUPABASE_PROJECTS["was_pause_refused"], database_id=database_id
+        )
+        return row is not None and bool(row["refused"])
+
+    async def forget_refused_pause(self, database_id: UUID) -> None:
+        """It is to run again; the next pause is asked for anew."""
+        await self._control.execute(
+            SUPABASE_PROJECTS["forget_refused_pause"], database_id=database_id
+        )
+
     async def forget_schemas(self, database_id: UUID) -> None:
         await self._control.execute(SUPABASE_PROJECTS["forget_schemas"], database_id=database_id)

@@ -51,7 +51,8 @@ where database_id = %(database_id)s
 
 -- name: is_removed
 update supabase_projects
-set removed_at = coalesce(removed_at, clock_timestamp()), create_sent_at = null
+set removed_at = coalesce(removed_at, clock_timestamp()), create_sent_at = null, status = 'REMOVED',
+    status_since = case when status = 'REMOVED' then status_since else clock_timestamp() end
 where database_id = %(database_id)s
 
 -- name: keep_schemas
@@ -61,6 +62,16 @@ where database_id = %(database_id)s
 
 -- name: schemas_before_closing
 select schemas_before_closing from supabase_projects where database_id = %(database_id)s
+
+-- name: pause_is_refused
+update supabase_projects set pause_refused_at = clock_timestamp() where database_id = %(database_id)s
+
+-- name: was_pause_refused
+select pause_refused_at is not null as refused from supabase_projects where database_id = %(database_id)s
+
+-- name: forget_refused_pause
+update supabase_projects set pause_refused_at = null
+where database_id = %(database_id)s and pause_refused_at is not null
 
 -- name: forget_schemas
 update supabase_projects set schemas_before_closing = null where database_id = %(database_id)s

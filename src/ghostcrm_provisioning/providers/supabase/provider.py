@@ -296,6 +296,7 @@ class SupabaseProvider:
         if (await self._api.postgrest(project.ref)).schemas == CLOSED_SCHEMA:
             raise PostconditionNotMet(f"The project {project.ref} shows nothing yet.")
         await self._records.forget_schemas(request.database_id)
+        await self._records.forget_refused_pause(request.database_id)
 
     async def suspend(self, request: DatabaseRequest) -> None:
         """Paused; where Supabase pauses no project (of a paid plan), closed, and it goes on to cost."""
@@ -308,13 +309,15 @@ class SupabaseProvider:
                     databaseId=str(request.database_id),
                     error=refused.as_record(),
                 )
+                await self._records.pause_is_refused(request.database_id)
                 await self.close(request)
 
     async def observe_suspended(self, request: DatabaseRequest) -> Observation:
         project = await self._projects.observe(request.database_id)
         if project is None:
             return Observation(False, "there is no project")
-        if project.status == HEALTHY and await self._is_closed(request):
+        refused = await self._records.was_pause_refused(request.database_id)
+        if refused and project.status == HEALTHY and await self._is_closed(request):
             seen = await self.observe_closed(request)
             return Observation(seen.holds, f"not paused; {seen.seen}")
         return Observation(
@@ -324,7 +327,8 @@ class SupabaseProvider:
     async def resume(self, request: DatabaseRequest) -> None:
         with _in_its_own_time():
             await self._projects.restore(request.database_id)
-        if await self._is_closed(request):
+        # What was closed for another reason stays closed.
+        if await self._records.was_pause_refused(request.database_id):
             await self.reopen(request)
 
     async def observe_running(self, request: DatabaseRequest) -> Observation:
