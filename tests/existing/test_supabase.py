@@ -10,7 +10,11 @@ import pytest
 
 from ghostcrm_provisioning.changing_plan import change_plan
 from ghostcrm_provisioning.connecting import connect_to, reset_admin_password
-from ghostcrm_provisioning.errors import DatabaseNotUsable, DatabaseUrlMissing
+from ghostcrm_provisioning.errors import (
+    ClientQuarantined,
+    DatabaseNotUsable,
+    DatabaseUrlMissing,
+)
 from ghostcrm_provisioning.following import follow
 from ghostcrm_provisioning.given_database import read_given_database
 from ghostcrm_provisioning.providers.existing.examination import examine
@@ -176,3 +180,23 @@ def shop(project: SomebodysProject) -> object:
                 " where defaclrole = (select oid from pg_roles where rolname = session_user) order by 1, 2",
             )
         ]
+
+
+async def test_what_cannot_be_closed_is_given_to_nobody_until_it_is_proven_again(
+    installation: Installation, project: SomebodysProject
+) -> None:
+    done = await register(installation, project.database_url, **given(project))
+    assert done.status == "ready", done.error
+    with psycopg.connect(project.database_url, autocommit=True) as owner:
+        owner.execute("create policy opened on contacts for select to authenticated using (true)")
+        verdict = await installation.verifier.verify(done.client_id, requested_by="a test")
+        assert not verdict.holds
+        for _ in range(2):
+            with pytest.raises(ClientQuarantined):
+                await connect_to(installation, done.client_id, role="owner", requested_by="a test")
+            verdict = await installation.verifier.release(done.client_id, requested_by="a test")
+            assert not verdict.holds
+        owner.execute("drop policy opened on contacts")
+    verdict = await installation.verifier.release(done.client_id, requested_by="a test")
+    assert verdict.holds, verdict.findings
+    await connect_to(installation, done.client_id, role="owner", requested_by="a test")

@@ -87,6 +87,12 @@ update clients set wanted_status = 'ready', updated_at = clock_timestamp()
 where id = %(client_id)s and wanted_status = 'quarantined' and status = 'quarantined'
 returning id
 
+-- name: withdraw_quarantine
+update clients
+set wanted_status = 'ready', quarantine_verdict_id = null, updated_at = clock_timestamp()
+where id = %(client_id)s and wanted_status = 'quarantined' and status = 'ready'
+returning id
+
 -- name: mark_released
 -- Its doors were observed to be open again, for its own logins.
 update clients

@@ -36,6 +36,7 @@ from ghostcrm_provisioning.errors import (
     DatabaseBusy,
     GhostcrmError,
     NotFound,
+    NotOffered,
 )
 from ghostcrm_provisioning.notifications.notifier import Notifier
 from ghostcrm_provisioning.postgres_errors import translated
@@ -281,7 +282,15 @@ class Verifier:
     async def _make_quarantine(self, turn: Turn, client: Client) -> None:
         provider = await self._providers.of_server(client.server_id)
         await turn.check()
-        await make_quarantine(self._control, provider, client, await self._request_to_close(client))
+        try:
+            await make_quarantine(
+                self._control, provider, client, await self._request_to_close(client)
+            )
+        except NotOffered as impossible:
+            # The wish stands, so that nobody is given a connection; whoever has one keeps it.
+            _log_of(client).error(
+                "client_cannot_be_closed", status="failed", error=impossible.as_record()
+            )
 
     async def _make_release(self, turn: Turn, client: Client) -> None:
         blueprint = await asyncio.to_thread(read_blueprint, client.blueprint)
@@ -291,7 +300,7 @@ class Verifier:
         await make_release(self._control, provider, client, request)
 
     async def _do_as_asked(self, turn: Turn, client: Client, asked: AskedVerification) -> None:
-        if asked.release and client.status == "quarantined":
+        if asked.release and "quarantined" in {client.status, client.wanted_status}:
             await self._release(turn, client, asked.requested_by)
         elif client.status in _CAN_BE_ATTACKED:
             await self._verify(turn, client, asked.requested_by)
@@ -302,10 +311,13 @@ class Verifier:
             return verdict
         async with self._control.transaction() as connection:
             await connection.execute(VERDICTS["want_release"], {"client_id": client.id})
+            # One that could not be closed was never in quarantine, but on its way.
+            await connection.execute(VERDICTS["withdraw_quarantine"], {"client_id": client.id})
             await self._audit(
                 connection, client, requested_by, "client.release_wanted", verdict=verdict.id
             )
-        await self._make_release(turn, client)
+        if client.status == "quarantined":
+            await self._make_release(turn, client)
         return verdict
 
     async def _verify(
@@ -503,7 +515,7 @@ def _refuse_what_is_not_there(client: Client, *, also: frozenset[str] = frozense
 
 
 def _refuse_what_is_not_quarantined(client: Client) -> None:
-    if client.status != "quarantined":
+    if "quarantined" not in {client.status, client.wanted_status}:
         raise Conflict(
             f"{client.name} is not in quarantine (it is {client.status}).",
             next_step=f"See how it stands with `ghostcrm clients explain {client.id}`.",
