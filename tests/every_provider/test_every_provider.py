@@ -246,6 +246,44 @@ async def test_what_does_not_answer_may_answer_later(world: World) -> None:
     assert "a-secret" not in f"{lost.value} {lost.value.as_record()}"
 
 
+async def test_who_owns_it_does_not_say_how_our_sessions_begin(
+    world: World, provider: Provider
+) -> None:
+    request = world.request()
+    await made(provider, request)
+    owner = login_of(request, "owner")
+    await provider.enable_login(request, owner)
+    url = await provider.login_url(request, owner)
+    async with await AsyncConnection.connect(url, autocommit=True) as theirs:
+        await theirs.execute("set role none; create schema theirs")
+        await theirs.execute(
+            "create function theirs.set_config(text, text, boolean) returns text language sql as $$ select $2 $$"
+        )
+        for setting in (
+            "search_path = theirs, pg_catalog",
+            "default_transaction_read_only = on",
+            "statement_timeout = '1ms'",
+            "role = anon",
+        ):
+            await theirs.execute(
+                f"set statement_timeout = 0; alter role current_user set {setting}"
+            )
+    async with provider.administer(request) as ours:
+        row = await (
+            await ours.execute(
+                "select current_user = session_user as ourselves, current_setting('search_path') as path,"
+                " current_setting('default_transaction_read_only') as read_only,"
+                " current_setting('statement_timeout') as seconds"
+            )
+        ).fetchone()
+        assert row is not None
+        assert row["ourselves"]
+        assert "theirs" not in row["path"]
+        assert row["read_only"] == "off"
+        assert row["seconds"] != "1ms"
+        await ours.execute("create table public.written (id integer)")
+
+
 # --- closing --------------------------------------------------------------------------------------
 
 

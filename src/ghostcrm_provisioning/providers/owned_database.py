@@ -33,7 +33,7 @@ APPLICATION_LOGIN = "ghostcrm_app"
 _OURS = "ghostcrm provider"
 # Whom the owner's connection begins as, where these have no login of their own.
 _BEGINS_AS = {APPLICATION: "authenticated", "service": "service_role"}
-# The sessions that this process has open: host, port, and the process of the server that serves it.
+# The owners' sessions that this process has open: host, port, and the process of the server that serves it.
 _SESSIONS: set[tuple[str, int, int]] = set()
 _LINGERING_SECONDS, _LOOK_AGAIN_SECONDS = 5.0, 0.1
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -91,12 +91,7 @@ async def log_in(
             application_name=_OURS,
         )
         async with connection:
-            session = (place.host, place.port, await _session_of(connection))
-            _SESSIONS.add(session)
-            try:
-                yield connection
-            finally:
-                _SESSIONS.discard(session)
+            yield connection
 
 
 async def _session_of(connection: Connection) -> int:
@@ -113,8 +108,20 @@ async def connect_as_owner(place: Place, password: str, *, where: str) -> AsyncI
         As :func:`log_in`.
     """
     async with log_in(place, place.owner, password, where=where) as connection:
-        await connection.execute(OWNED["set_time_outs"])
-        yield connection
+        with translating(where):
+            await begin_as_ourselves(connection)
+            session = (place.host, place.port, await _session_of(connection))
+        _SESSIONS.add(session)
+        try:
+            yield connection
+        finally:
+            _SESSIONS.discard(session)
+
+
+async def begin_as_ourselves(connection: Connection) -> None:
+    """With our time-outs and search path, as the login that we are, whatever was set for its sessions."""
+    await connection.execute(OWNED["begin_as_ourselves"])
+    await connection.execute(OWNED["undo_their_settings"])
 
 
 async def find_connection_limit(connection: Connection) -> int | None:

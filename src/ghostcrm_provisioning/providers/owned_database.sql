@@ -22,8 +22,18 @@ where datname = current_database() and usename = any(%(logins)s)
   and pid <> pg_backend_pid() and pid <> all(%(own)s)
 
 -- name: own_session
-select pg_backend_pid() as pid
+select pg_catalog.pg_backend_pid() as pid
 
--- name: set_time_outs
-select set_config('statement_timeout', '60s', false), set_config('lock_timeout', '30s', false),
-       set_config('timezone', 'UTC', false), set_config('search_path', '', false)
+-- name: begin_as_ourselves
+-- Whoever owns a database may say how sessions in it begin: as whom, with which time-outs, and under whose
+-- functions. SET, because the name of a function could be taken for one of theirs. It is one message.
+set statement_timeout = '60s';
+set role none;
+set search_path = '';
+set lock_timeout = '30s';
+set timezone = 'UTC'
+
+-- name: undo_their_settings
+-- Whatever else was set for this login or database, as PostgreSQL has it where nothing is set.
+select set_config(name, boot_val, false) from pg_settings
+where source in ('database', 'user', 'database user') and context = 'user' and boot_val is not null

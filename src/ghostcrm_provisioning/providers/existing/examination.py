@@ -24,6 +24,7 @@ from ghostcrm_provisioning.errors import (
 from ghostcrm_provisioning.given_database import GivenDatabase
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.postgres_errors import translating
+from ghostcrm_provisioning.providers.owned_database import begin_as_ourselves
 from ghostcrm_provisioning.providers.provider import Connection
 from ghostcrm_provisioning.providers.stamp import is_same_stamp
 
@@ -46,7 +47,6 @@ _TO_BE_TRIED = ("anon", "authenticated")
 _SERVERS_OWN = frozenset({"postgres", "template0", "template1"})
 _MOST_NAMED = 5
 _CONNECT_TIMEOUT_SECONDS = 10
-_STATEMENT_TIMEOUT, _LOCK_TIMEOUT = "60s", "30s"
 
 
 @dataclass(frozen=True)
@@ -400,11 +400,7 @@ async def connect(given: GivenDatabase, **other: Any) -> AsyncIterator[Connectio
         )
         async with connection:
             # Not as options of the connection: poolers do not pass them on.
-            await connection.execute(
-                "select set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false),"
-                " set_config('timezone', 'UTC', false), set_config('search_path', '', false)",
-                (_STATEMENT_TIMEOUT, _LOCK_TIMEOUT),
-            )
+            await begin_as_ourselves(connection)
             yield connection
 
 
