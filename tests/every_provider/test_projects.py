@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from ghostcrm_provisioning.errors import DatabaseRejected
+from ghostcrm_provisioning.errors import (
+    DatabaseRejected,
+    ProjectGone,
+    ProjectUnusable,
+    ServerUnreachable,
+)
 from ghostcrm_provisioning.postgres_errors import translating
+from ghostcrm_provisioning.providers.owned_database import Place, connect_as_owner
 from ghostcrm_provisioning.providers.provider import DatabaseRequest, Provider
 from tests.every_provider.test_every_provider import can_enter, login_of, made, until_it_is_so
 from tests.every_provider.worlds import OnSupabase
@@ -87,3 +94,60 @@ async def test_what_was_closed_before_it_was_paused_is_closed_when_it_comes_back
     assert not await can_enter(url)
     await provider.reopen(request)
     assert await can_enter(url)
+
+
+async def test_a_database_password_that_others_have_changed_is_said(
+    world: OnSupabase, platform: RunningPlatform
+) -> None:
+    provider, request = await world.provider(), world.request()
+    await made(provider, request)
+    (project,) = world.projects(request)
+    with platform.caller() as caller:
+        changed = caller.patch(
+            f"/v1/projects/{project['ref']}/database/password",
+            json={"password": "chosen-by-somebody-else"},
+        )
+        assert changed.status_code == 200, changed.text
+    with pytest.raises(DatabaseRejected) as refused:
+        await refused_inside(provider, request)
+    assert "dashboard" in refused.value.next_step
+
+
+async def test_whose_project_others_have_paused_or_deleted_is_told_so(
+    world: OnSupabase, platform: RunningPlatform
+) -> None:
+    provider, request = await world.provider(), world.request()
+    await made(provider, request)
+    (project,) = world.projects(request)
+    with platform.caller() as caller:
+        assert caller.post(f"/v1/projects/{project['ref']}/pause").is_success
+        await until_it_is_so(lambda: provider.suspend(request))
+        with pytest.raises(ProjectUnusable, match="paused"):
+            await refused_inside(provider, request)
+        assert caller.delete(f"/v1/projects/{project['ref']}").is_success
+    with pytest.raises(ProjectGone):
+        await refused_inside(provider, request)
+
+
+async def test_a_password_is_not_told_to_whoever_asks_for_it_in_clear_text() -> None:
+    heard = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while len(await reader.read(4096)) == 8:  # may it be encrypted? It may not
+            writer.write(b"N")
+        writer.write(b"R\0\0\0\x08\0\0\0\x03")  # AuthenticationCleartextPassword
+        heard.extend(await reader.read(4096))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    place = Place("127.0.0.1", port, "postgres", "postgres", tenant=".abcdefghijklmnopqrst")
+    async with server:
+        with pytest.raises(ServerUnreachable, match="cleartext password"):
+            await come_in(place, "a-secret-password")
+    assert b"a-secret-password" not in heard
+
+
+async def come_in(place: Place, password: str) -> None:
+    async with connect_as_owner(place, password, where="the database"):
+        pass

@@ -24,11 +24,15 @@ from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.errors import (
     DatabaseClosed,
     DatabaseRejected,
+    GhostcrmError,
     NotOffered,
     PostconditionNotMet,
     ProjectGone,
+    ServerUnreachable,
+    SupabaseAccessDenied,
     SupabaseRejected,
     ToldToWait,
+    TransientFailure,
 )
 from ghostcrm_provisioning.observation import Observation
 from ghostcrm_provisioning.providers import owned_database as owned
@@ -42,7 +46,13 @@ from ghostcrm_provisioning.providers.provider import (
 )
 from ghostcrm_provisioning.providers.supabase.documents import HEALTHY, Pooler, Project
 from ghostcrm_provisioning.providers.supabase.management_api import ManagementApi
-from ghostcrm_provisioning.providers.supabase.patience import PAUSED
+from ghostcrm_provisioning.providers.supabase.patience import (
+    FAILED,
+    GOING,
+    PAUSED,
+    PAUSING,
+    unusable,
+)
 from ghostcrm_provisioning.providers.supabase.project_records import ProjectRecords
 from ghostcrm_provisioning.providers.supabase.project_settings import CLOSED_SCHEMA
 from ghostcrm_provisioning.providers.supabase.projects import SupabaseProjects, WantedProject
@@ -134,7 +144,10 @@ class SupabaseProvider:
         if await self._is_closed(request):
             passwords.reverse()  # it is closed, or about to be
         async with AsyncExitStack() as inside:
-            connection = await self._first_let_in(inside, place, passwords)
+            try:
+                connection = await self._first_let_in(inside, place, passwords)
+            except (DatabaseRejected, ServerUnreachable) as problem:
+                raise await self._why_not(request, problem) from None
             yield connection
 
     async def _first_let_in(
@@ -148,10 +161,31 @@ class SupabaseProvider:
                     owned.connect_as_owner(place, password, where=_where(place))
                 )
             except DatabaseRejected as refused:
-                # Between the wish to close it and its being closed, either may be the one.
-                if password == passwords[-1] or "password" not in refused.message.lower():
+                if "password" not in refused.message.lower():
                     raise
+                # Between the wish to close it and its being closed, either may be the one.
+                if password == passwords[-1]:
+                    raise DatabaseRejected(
+                        refused.message,
+                        next_step="Somebody has changed the project's database password, in Supabase's "
+                        "dashboard perhaps: the one that we know does not open it any more. Set it back there, "
+                        "or give the client new passwords.",
+                    ) from None
         raise PostconditionNotMet("There is no password of the project's owner.")
+
+    async def _why_not(self, request: DatabaseRequest, problem: GhostcrmError) -> GhostcrmError:
+        """Why its database lets nobody in, where the project tells: somebody has paused or deleted it."""
+        try:
+            project = await self._projects.observe(request.database_id)
+        except (TransientFailure, ToldToWait, SupabaseAccessDenied):
+            return problem
+        if project is None or project.status in GOING:
+            return ProjectGone(
+                f"The project of the database {request.database_id} is not at Supabase any more."
+            )
+        if project.status in {PAUSED, PAUSING, *FAILED}:
+            return unusable(project.ref, project.status)
+        return problem
 
     def installing(
         self, request: DatabaseRequest, connection: Connection
