@@ -391,3 +391,23 @@ async def test_what_runs_beside_it_says_where_it_is(world: World, provider: Prov
     assert keys.publishable
     for secret in filter(None, (keys.secret, keys.service_role, keys.anon)):
         assert secret not in repr(keys)
+
+
+async def test_a_program_of_its_own_gets_in_as_the_administrator_does(
+    world: World, provider: Provider
+) -> None:
+    request = world.request()
+    assert not (await provider.observe_running(request)).holds
+    await made(provider, request)
+    for close in (False, True):
+        if close:
+            await provider.close(request)
+        seen = await provider.observe_running(request)
+        assert seen.holds, seen.seen
+        async with provider.administer(request) as connection:
+            row = await (await connection.execute("select session_user::text as who")).fetchone()
+        url = await provider.administer_url(request)
+        async with await AsyncConnection.connect(url) as program:
+            found = await (await program.execute("select session_user::text")).fetchone()
+        assert row is not None
+        assert found == (row["who"],)
