@@ -61,3 +61,27 @@ def test_what_is_opened_at_a_client_is_found_over_its_api(
         ("may_ask", "contacts", "the anon key"),
         ("may_ask", "contacts", "the publishable key"),
     } <= found
+
+    # What is found inside counts, too, when the API cannot be asked any more.
+    mended = caller.post(
+        f"/v1/projects/{ref}/database/query",
+        json={"query": "revoke select on public.contacts from anon"},
+    )
+    assert mended.status_code == 201
+    hidden = httpx.put(f"{url}/storage/v1/bucket/files", headers=admin, json={"public": False})
+    assert hidden.is_success
+    released = ghostcrm(
+        "clients", "release", client["id"], "--json", environment=environment, timeout=300
+    )
+    assert released.code == 0, released.stderr
+    assert caller.post(
+        f"/v1/projects/{ref}/database/query",
+        json={"query": "grant select on public.contacts to anon"},
+    ).is_success
+    for key in caller.get(f"/v1/projects/{ref}/api-keys").json():
+        if key["type"] == "secret":
+            assert caller.delete(f"/v1/projects/{ref}/api-keys/{key['id']}").is_success
+    verified = ghostcrm("verify", client["id"], "--json", environment=environment, timeout=300)
+    assert verified.document["holds"] is False, verified.stderr
+    shown = ghostcrm("clients", "show", client["id"], "--json", environment=environment)
+    assert shown.document["status"] == "quarantined"
