@@ -121,3 +121,12 @@ async def test_a_paused_project_is_not_deleted_without_any_export(
     run = await life.delete(with_export=False)
     assert run["status"] == "succeeded", run["error"]
     assert life.remains() == []
+
+
+async def test_an_owner_who_begins_as_somebody_else_is_exported_all_the_same(
+    on_supabase: Life,
+) -> None:
+    on_supabase.inside(f"alter role {on_supabase.database}_postgres set role = anon")
+    await on_supabase.suspend()
+    (export,) = await on_supabase.exports()
+    assert export["manifest"]["tables"]["public.things"] == 1

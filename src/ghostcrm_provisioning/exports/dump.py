@@ -130,6 +130,8 @@ async def export_database(
             raise ExportFailed("The server gives no snapshot.")
         owner = source.ground.owner if source.becomes_owner else None
         keeper = AUTH_ROLE if source.becomes_owner else None
+        # Of a project the login is its owner, who may have had it begin as somebody else.
+        itself = source.ground.owner if source.ground.is_supabase else None
         async with _acting_as(connection, owner):
             schemas = await _schemas(connection, source.ground)
             tables, _ = await _tables(connection, "tables", {"schemas": schemas})
@@ -144,7 +146,7 @@ async def export_database(
                 place.with_name(f"{place.name}.dump"),
                 _DATA,
                 [of_snapshot, *(f"--schema={_pattern(each)}" for each in schemas)],
-                owner,
+                owner or itself,
                 tables,
             ),
             _Wanted(
@@ -156,7 +158,7 @@ async def export_database(
                     *(["--enable-row-security"] if needs_policies else []),
                     *(f"--table={each.pattern}" for each in users),
                 ],
-                keeper,
+                keeper or itself,
                 users,
             ),
         ]

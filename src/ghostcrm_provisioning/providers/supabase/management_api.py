@@ -318,5 +318,6 @@ def _no_organization(slug: str) -> SupabaseRejected:
     return SupabaseRejected(
         f"There is no organization {slug} at Supabase, for this access token.",
         next_step="Set SUPABASE_ORGANIZATION_SLUG to the last part of the organization's address in "
-        "Supabase's dashboard, and see that the token's owner belongs to it.",
+        "Supabase's dashboard, and see that the token's owner belongs to it. A client that was registered "
+        "with another one stays with that: delete it (`ghostcrm clients delete`), and register it again.",
     )
