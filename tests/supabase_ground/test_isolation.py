@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
-from psycopg import sql
+from psycopg import AsyncConnection, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import dict_row
 
 from ghostcrm_provisioning.client_database.blueprint import Blueprint
 from ghostcrm_provisioning.client_database.isolation.catalog import (
@@ -262,3 +265,40 @@ async def test_what_others_have_there_counts_where_it_shows_what_is_ours(
             outcome = await whole_attack(breaking, None, together=False, ground=ours)
             sentences = {each.sentence for each in outcome.findings}
             assert ("View theirs runs with its owner's rights." in sentences) is is_found
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ("bypassrls", "bypasses row level security by itself"),
+        ("in role service_role", "may act as service_role"),
+        ("in role {owner}", "may act as {owner}"),
+    ],
+)
+async def test_a_login_of_the_application_that_may_more_is_found(
+    owner: Connection, place: Place, blueprint: Blueprint, more: str, sentence: str
+) -> None:
+    """Such as one of that name that was there before."""
+    login = f"app_{uuid4().hex[:12]}"
+    async with place.as_superuser() as superuser:
+        await superuser.execute(
+            f"create role {login} login password 'a-password' {more.format(owner=place.ground.owner)}".encode()
+        )
+        await superuser.execute(f"grant anon, authenticated to {login}".encode())
+        database = conninfo_to_dict(place.url)["dbname"]
+        await superuser.execute(f"grant connect on database {database} to {login}".encode())
+        try:
+            url = make_conninfo(place.url, user=login, password="a-password")
+            async with await AsyncConnection.connect(
+                url, autocommit=True, row_factory=dict_row
+            ) as application:
+                with pytest.raises(IsolationNotProven, match=sentence.format(owner=".*")):
+                    await prove_isolation(
+                        owner,
+                        application=application,
+                        logins=(),
+                        access=blueprint.access,
+                        ground=place.ground,
+                    )
+        finally:
+            await superuser.execute(f"drop owned by {login}; drop role {login}".encode())

@@ -146,6 +146,8 @@ async def _prove_at_supabase(
     """The whole proof, unless exactly this catalog was proven before: by us, since nobody else has been
     let in yet."""
     _refuse(await _exposures(connection, "database_exposures", ground, logins=list(logins)))
+    if application is not None:
+        _refuse(await _exposures(application, "application_exposures", ground))
     proven = await read_proven(connection)
     fingerprint, tables = await read_fingerprint(connection, ground=ground)
     attacked = None
@@ -207,6 +209,8 @@ async def verify(
             raise
         findings.append(Finding("attack_not_made", impossible.message))
     if application is not None:
+        if ground.is_supabase:
+            findings += await _exposures(application, "application_exposures", ground)
         findings += await _try_to_break_out(application, attempts)
     fingerprint, _ = await read_fingerprint(connection, ground=ground)
     return Verdict(

@@ -149,6 +149,17 @@ union all
 select format('the login %%I bypasses row level security by itself', r.rolname)
 from pg_roles r where r.rolname = any(%(logins)s) and (r.rolbypassrls or r.rolsuper or r.rolcreaterole)
 
+-- name: application_exposures
+-- What the application's own login, which asks, is by itself or may become. At Supabase whoever owns the project may
+-- have made it before us, and may have granted it more since.
+select format('the login %%I bypasses row level security by itself', r.rolname) as exposure
+from pg_roles r where r.rolname = session_user and (r.rolbypassrls or r.rolsuper or r.rolcreaterole)
+union all
+select format('the login %%I may act as %%I', session_user, g.rolname)
+from pg_roles g
+where g.rolname not in (session_user, 'anon', 'authenticated') and pg_has_role(session_user, g.oid, 'member')
+  and not exists (select from pg_roles r where r.rolname = session_user and r.rolsuper)
+
 -- name: tables
 select c.relname as name
 from pg_class c
