@@ -157,3 +157,25 @@ def test_what_is_hardly_meant_is_said(
     }[look]()
     assert (examined.status == "ok") == (seen is None) == (examined.next_step is None), examined
     assert seen is None or seen in examined.seen
+
+
+def test_a_provider_without_its_token_and_clients_that_are_not_reached_are_said(
+    with_supabase: Environment,
+) -> None:
+    """Whatever the provider of the next client is."""
+    environment = with_supabase() | {"GHOSTCRM_PROVIDER": "supabase"}
+    accepted = ghostcrm(
+        "provision", "ACME", "--admin-email", "ada@example.com", "--no-wait", "--json",
+        environment=environment,
+    )  # fmt: skip
+    assert accepted.code == 0, accepted.stderr
+    without = {name: value for name, value in environment.items() if "ACCESS_TOKEN" not in name}
+    for provider in ("supabase", "postgres"):
+        outcome = ghostcrm(
+            "doctor", "--json", environment=without | {"GHOSTCRM_PROVIDER": provider}
+        )
+        found = {each["name"]: each for each in outcome.document["findings"]}
+        assert outcome.code == 1
+        assert "1 at supabase-" in found["Clients"]["seen"]
+        assert "SUPABASE_ACCESS_TOKEN" in found["Clients"]["nextStep"]
+        assert ("Supabase token" in found) == (provider == "supabase")

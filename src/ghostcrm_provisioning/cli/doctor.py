@@ -18,7 +18,7 @@ from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.clients.run import RUNS
 from ghostcrm_provisioning.clients.verdict import VERDICTS
-from ghostcrm_provisioning.errors import GhostcrmError, InvalidBlueprint
+from ghostcrm_provisioning.errors import ConfigurationError, GhostcrmError, InvalidBlueprint
 from ghostcrm_provisioning.postgres_errors import translated
 from ghostcrm_provisioning.settings import Settings, read_settings
 from ghostcrm_provisioning.wiring import Installation, open_installation
@@ -78,8 +78,18 @@ async def examine(settings: Settings) -> list[Finding]:
             findings.append(await _finding("Workers", lambda: _workers(installation)))
             findings.append(await _finding("Failures", lambda: _failures(installation)))
             findings.append(await _finding("Isolation", lambda: _isolation(installation)))
+            findings += await _unreachable_places(installation)
             if settings.supabase_access_token is not None:
                 findings += await _supabase(installation)
+            elif settings.provider == "supabase":
+                findings.append(
+                    Finding(
+                        "Supabase token",
+                        "failed",
+                        "GHOSTCRM_PROVIDER is supabase, and SUPABASE_ACCESS_TOKEN is not set",
+                        "Set it to an access token of somebody in the organization.",
+                    )
+                )
     except GhostcrmError as error:
         findings.append(Finding("Control database", "failed", error.message, error.next_step))
     return findings
@@ -163,6 +173,26 @@ async def _capacity(installation: Installation) -> Finding:
             "Capacity", "failed", seen, "Add a server, or raise a server's client limit."
         )
     return Finding("Capacity", "ok", seen)
+
+
+async def _unreachable_places(installation: Installation) -> list[Finding]:
+    """Where clients are that cannot be worked on as things are set; they go on working by themselves."""
+    findings = []
+    for row in await installation.control.fetch_all(CLIENTS["list_servers"]):
+        if not row["clients"]:
+            continue
+        try:
+            await installation.providers.of_server(row["id"])
+        except ConfigurationError as error:
+            findings.append(
+                Finding(
+                    "Clients",
+                    "failed",
+                    f"{row['clients']} at {row['name']} cannot be verified or changed: {error.message}",
+                    error.next_step,
+                )
+            )
+    return findings
 
 
 async def _workers(installation: Installation) -> Finding:
