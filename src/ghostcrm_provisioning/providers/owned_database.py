@@ -125,10 +125,14 @@ async def connect_as_owner(place: Place, password: str, *, where: str) -> AsyncI
             _SESSIONS.discard(session)
 
 
-async def begin_as_ourselves(connection: Connection) -> None:
-    """With our time-outs and search path, as the login that we are, whatever was set for its sessions."""
+async def begin_as_ourselves(connection: Connection, *, but: tuple[str, ...] = ()) -> None:
+    """With our time-outs and search path, as the login that we are, whatever was set for its sessions.
+
+    Args:
+        but: settings that stay as they were set.
+    """
     await connection.execute(OWNED["begin_as_ourselves"])
-    await connection.execute(OWNED["undo_their_settings"])
+    await connection.execute(OWNED["undo_their_settings"], {"but": list(but)})
 
 
 async def find_connection_limit(connection: Connection) -> int | None:

@@ -37,3 +37,4 @@ set timezone = 'UTC'
 -- Whatever else was set for this login or database, as PostgreSQL has it where nothing is set.
 select set_config(name, boot_val, false) from pg_settings
 where source in ('database', 'user', 'database user') and context = 'user' and boot_val is not null
+  and name <> all(%(but)s)

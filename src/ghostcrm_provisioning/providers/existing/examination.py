@@ -400,7 +400,8 @@ async def connect(given: GivenDatabase, **other: Any) -> AsyncIterator[Connectio
         )
         async with connection:
             # Not as options of the connection: poolers do not pass them on.
-            await begin_as_ourselves(connection)
+            # Whoever gave a login that only reads, meant it.
+            await begin_as_ourselves(connection, but=("default_transaction_read_only",))
             yield connection
 
 
