@@ -32,11 +32,11 @@ from ghostcrm_provisioning.client_database.plan_usage import (
     find_what_needs,
     only_looking,
 )
-from ghostcrm_provisioning.client_database.roles import APPLICATION, OWNER, login_role
+from ghostcrm_provisioning.client_database.roles import APPLICATION, OWNER
 from ghostcrm_provisioning.clients.client import Client, find_client, refuse_who_is_closed
 from ghostcrm_provisioning.errors import ClientNotReady
 from ghostcrm_provisioning.providers.provider import Connection
-from ghostcrm_provisioning.provisioning.work import find_request, login_of
+from ghostcrm_provisioning.provisioning.work import enable_login_as_sealed, find_request
 from ghostcrm_provisioning.registrar import AcceptedPlanChange
 from ghostcrm_provisioning.wiring import Installation
 
@@ -228,11 +228,13 @@ async def _find(installation: Installation, client_id: UUID) -> tuple[Client, Bl
 async def _as_owner(installation: Installation, client: Client) -> AsyncIterator[Connection]:
     """With the rights of the schema's owner and no others: see :meth:`Work.as_owner`."""
     async with installation.control.connection() as control:
-        request, credentials = await find_request(
+        request, _ = await find_request(
             control, installation.sealer, client, installation_id=installation.id
         )
-    login = login_of(login_role(OWNER), password=credentials.passwords[OWNER])
     provider = await installation.providers.of_server(client.server_id)
-    await provider.enable_login(request, login)
+    async with installation.control.transaction() as control:
+        login = await enable_login_as_sealed(
+            control, installation.sealer, client, provider, request, OWNER
+        )
     async with provider.log_in(request, login) as connection:
         yield connection

@@ -32,6 +32,8 @@ from ghostcrm_provisioning.passwords import hash_password, make_temporary_passwo
 from ghostcrm_provisioning.provisioning.pause import find_pause, paused_by_itself
 from ghostcrm_provisioning.provisioning.work import (
     as_caretaker,
+    enable_login_as_sealed,
+    find_what_opens,
     ground_of,
     login_of,
     open_secrets,
@@ -178,12 +180,17 @@ async def _let_in(
     """How the login ``key`` connects; all but the application's are enabled when they are asked for."""
     if key not in credentials.passwords:
         credentials = await _add_password(installation, client, key)
-    login = login_of(login_role(key), password=credentials.passwords[key])
     provider = await installation.providers.of_server(client.server_id)
     request = request_of(client, credentials, installation_id=installation.id)
     await _refuse_paused(installation, client)
     if key != APPLICATION:
-        await provider.enable_login(request, login)
+        async with installation.control.transaction() as control:
+            login = await enable_login_as_sealed(
+                control, installation.sealer, client, provider, request, key
+            )
+    else:
+        password = await find_what_opens(provider, request, credentials, key)
+        login = login_of(login_role(key), password=password)
     return await provider.login_url(request, login), credentials
 
 

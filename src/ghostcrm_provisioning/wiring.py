@@ -30,6 +30,7 @@ from ghostcrm_provisioning.queue.provisioning_queue import (
     install_queue,
 )
 from ghostcrm_provisioning.registrar import Registrar
+from ghostcrm_provisioning.rotation_registrar import RotationRegistrar
 from ghostcrm_provisioning.sealing import Sealer, sealer_from_folder, sealer_from_setting
 from ghostcrm_provisioning.server_providers import ServerProviders, place
 from ghostcrm_provisioning.settings import Settings
@@ -58,6 +59,7 @@ class Installation:
     notifier: Notifier
     verifier: Verifier
     lifecycle: LifecycleRegistrar
+    rotations: RotationRegistrar
 
     def make_worker(self, *, standing: bool) -> Worker:
         """A worker; ``standing`` when others may count on it."""
@@ -162,6 +164,7 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
             notifier=notifier,
             verifier=verifier,
             lifecycle=LifecycleRegistrar(control, queue=queue),
+            rotations=RotationRegistrar(control, sealer=sealer, queue=queue),
         )
 
 

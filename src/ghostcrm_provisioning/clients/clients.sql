@@ -77,6 +77,10 @@ where a.client_id = %(client_id)s
 -- Whoever is about to change them, comes alone.
 select from client_databases where id = %(database_id)s for no key update
 
+-- name: hold_credentials
+-- Whoever sets in a database what is sealed here, sees to it that it is not replaced meanwhile.
+select from client_databases where id = %(database_id)s for share
+
 -- name: replace_credentials
 update client_databases set credentials_sealed = %(credentials_sealed)s where id = %(database_id)s
 

@@ -20,7 +20,14 @@ from ghostcrm_provisioning.named_sql import NamedSql
 RUN_LISTING = NamedSql(__package__, "run_listing.sql")
 
 RUN_STATUSES = ("queued", "running", "waiting", "succeeded", "failed")
-RUN_KINDS = ("provision_client", "change_plan", "suspend_client", "resume_client", "delete_client")
+RUN_KINDS = (
+    "provision_client",
+    "change_plan",
+    "suspend_client",
+    "resume_client",
+    "delete_client",
+    "rotate_credentials",
+)
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ KINDS = {
     "suspend_client": "Suspend",
     "resume_client": "Resume",
     "delete_client": "Delete",
+    "rotate_credentials": "Exchange credentials",
 }
 # What is said of a client that is ready while such a run is under way, and when it has failed.
 UNDER_WAY = {
@@ -87,12 +88,14 @@ UNDER_WAY = {
     "suspend_client": "Being suspended",
     "resume_client": "Being resumed",
     "delete_client": "Being deleted",
+    "rotate_credentials": "Credentials are being exchanged",
 }
 FAILED = {
     "change_plan": "Change of plan failed",
     "suspend_client": "Suspension failed",
     "resume_client": "Resumption failed",
     "delete_client": "Deletion failed",
+    "rotate_credentials": "Exchange of credentials failed",
 }
 
 

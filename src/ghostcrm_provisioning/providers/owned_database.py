@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
 
 import psycopg
 from psycopg import AsyncConnection, sql
@@ -21,7 +23,12 @@ from psycopg.rows import dict_row
 from ghostcrm_provisioning.errors import GhostcrmError, NotOffered
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.postgres_errors import translating
-from ghostcrm_provisioning.providers.postgres_logins import let_log_in, make_scram_verifier
+from ghostcrm_provisioning.providers import postgres_doors
+from ghostcrm_provisioning.providers.postgres_logins import (
+    give_password,
+    let_log_in,
+    make_scram_verifier,
+)
 from ghostcrm_provisioning.providers.postgres_server import connection_url
 from ghostcrm_provisioning.providers.provider import Connection, Login
 
@@ -171,6 +178,24 @@ async def ensure_application_login(connection: Connection, login: Login) -> bool
     return True
 
 
+async def set_application_password(connection: Connection, password: str) -> None:
+    """Its login, which is there, has another password from now on; nothing else about it changes."""
+    verifier = await asyncio.to_thread(make_scram_verifier, password)
+    await connection.execute(give_password(sql.Identifier(APPLICATION_LOGIN), verifier))
+
+
+async def lets_in(place: Place, login: str, password: str, *, where: str) -> bool:
+    """Whether that login is let in, or would be if fewer were there.
+
+    Raises:
+        TransientFailure: it cannot be told.
+    """
+    url = place.url(login, password)
+    if place.certificates is not None:
+        url += f"{'&' if '?' in url else '?'}sslrootcert={quote(place.certificates, safe='')}"
+    return await postgres_doors.lets_in(url, where=where)
+
+
 async def limit_application(connection: Connection, limit: int) -> None:
     """How many connections the application's login may have."""
     await connection.execute(
@@ -188,9 +213,14 @@ async def shut_application_out(connection: Connection) -> None:
         )
 
 
-async def end_sessions(place: Place, connection: Connection) -> None:
-    """End what the application and others with the owner's login have open."""
-    await connection.execute(OWNED["end_sessions"], await _logins(place, connection))
+async def end_sessions(
+    place: Place, connection: Connection, keys: Collection[str] = (OWNER, APPLICATION)
+) -> None:
+    """End what the application and others with the owner's login have open, or one of the two; not our own."""
+    parameters = await _logins(place, connection)
+    owner, application = parameters["logins"]
+    names = [name for key, name in ((OWNER, owner), (APPLICATION, application)) if key in keys]
+    await connection.execute(OWNED["end_sessions"], parameters | {"logins": names})
 
 
 async def others_inside(place: Place, connection: Connection) -> list[str]:
@@ -260,7 +290,7 @@ def not_offered(key: str) -> GhostcrmError:
     )
 
 
-async def _logins(place: Place, connection: Connection) -> dict[str, object]:
+async def _logins(place: Place, connection: Connection) -> dict[str, Any]:
     row = await (await connection.execute(OWNED["own_rights"])).fetchone()
     return {
         "logins": [str(row["name"]) if row else "", APPLICATION_LOGIN],

@@ -11,7 +11,7 @@ control database holds, and its owner say so).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 from uuid import UUID
@@ -20,13 +20,19 @@ import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.rows import dict_row
 
-from ghostcrm_provisioning.errors import DatabaseBusy, PostconditionNotMet, StampMismatch
+from ghostcrm_provisioning.errors import (
+    DatabaseBusy,
+    NotOffered,
+    PostconditionNotMet,
+    StampMismatch,
+)
 from ghostcrm_provisioning.observation import Observation
 from ghostcrm_provisioning.postgres_errors import translating
 from ghostcrm_provisioning.providers import postgres_doors
 from ghostcrm_provisioning.providers.postgres_logins import (
     creators,
     ensure_logins,
+    give_password,
     is_as_wanted,
     let_log_in,
     login_name,
@@ -131,6 +137,40 @@ class PostgresProvider:
             raise ValueError("a login is enabled with its password")
         # In one transaction: without the database there is no login.
         await self._ensure_logins(request.name, (login,), let_in=True)
+
+    async def enabled_logins(self, request: DatabaseRequest) -> frozenset[str]:
+        prefix = login_name(request.name, "")
+        async with self._server.borrowed() as connection:
+            rows = await (
+                await connection.execute(POSTGRES["enabled_logins"], {"prefix": prefix})
+            ).fetchall()
+        return frozenset(str(row["rolname"]).removeprefix(prefix) for row in rows)
+
+    @repeated_when_undone
+    async def set_password(self, request: DatabaseRequest, login: Login) -> None:
+        if login.password is None:
+            raise ValueError("a password is set to one")
+        if login.key not in await self.enabled_logins(request):
+            raise NotOffered(f"{request.name} has no login {login.key!r} that can log in.")
+        verifier = await asyncio.to_thread(make_scram_verifier, login.password)
+        role = sql.Identifier(login_name(request.name, login.key))
+        async with self._changing_logins(request.name) as connection:
+            await self._find_ours(connection, request)
+            await postgres_doors.refuse_closed(connection, request.name)
+            await connection.execute(give_password(role, verifier))
+
+    async def opens(self, request: DatabaseRequest, login: Login) -> bool:
+        return await postgres_doors.lets_in(
+            self._url_of(request.name, login, at=request.name), where=self._server.where
+        )
+
+    async def end_sessions(self, request: DatabaseRequest, keys: Sequence[str]) -> None:
+        async with self._server.borrowed() as connection:
+            await self._find_ours(connection, request)
+            for key in keys:
+                await postgres_doors.end_sessions_of(
+                    connection, request.name, login_name(request.name, key)
+                )
 
     async def connection_limit(self, request: DatabaseRequest, key: str) -> int | None:
         async with self._server.borrowed() as connection:

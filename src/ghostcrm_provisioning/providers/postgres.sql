@@ -29,6 +29,10 @@ where r.rolname = any(%(names)s)
 -- name: connection_limit
 select rolconnlimit from pg_roles where rolname = %(login)s
 
+-- name: enabled_logins
+-- A database's own logins that may log in.
+select rolname from pg_roles where starts_with(rolname, %(prefix)s) and rolcanlogin
+
 -- name: lock_template
 -- Held by the session: if the builder dies, the next one gets it.
 select pg_advisory_lock(hashtextextended(%(name)s, 0))

@@ -29,6 +29,7 @@ _REFUSALS = frozenset(
         "3D000",  # invalid_catalog_name: there is no such database
     }
 )
+_TOO_MANY = "53300"
 _WRONG_PASSWORD = "28P01"  # noqa: S105 - a SQLSTATE
 
 
@@ -102,6 +103,34 @@ async def end_sessions_of(connection: Connection, name: str, role: str) -> None:
             await connection.execute(DOORS["end_sessions"], parameters)
         except psycopg.errors.InsufficientPrivilege:
             return
+
+
+async def lets_in(url: str, *, where: str) -> bool:
+    """Whether whoever comes by ``url`` is let in, or would be if fewer were there. asyncpg, as in :func:`knock`.
+
+    Raises:
+        TransientFailure: it cannot be told.
+    """
+    import asyncpg  # noqa: PLC0415 - slow to load, and only this needs it
+
+    try:
+        connection = await asyncpg.connect(
+            dsn=url,
+            timeout=_KNOCK_TIMEOUT_SECONDS,
+            server_settings={"application_name": "ghostcrm provider"},
+        )
+    except asyncpg.PostgresError as refused:
+        sqlstate, said = str(refused.sqlstate), str(refused.message)
+        if sqlstate == _WRONG_PASSWORD or sqlstate in _REFUSALS:
+            return False
+        # The limits of a login and of a database are looked at after its password, the server's before.
+        if sqlstate == _TOO_MANY and said.startswith("too many connections for "):
+            return True
+        raise from_sqlstate(sqlstate, said, where=where) from refused
+    except (OSError, TimeoutError, asyncpg.InterfaceError) as lost:
+        raise translated(lost, where=where) from lost
+    await connection.close(timeout=_KNOCK_TIMEOUT_SECONDS)
+    return True
 
 
 async def knock(url: str, *, at: str, where: str) -> Knock:

@@ -41,6 +41,11 @@ def let_log_in(role: sql.Identifier, verifier: str) -> sql.Composed:
     return sql.SQL("alter role {} login password {}").format(role, sql.Literal(verifier))
 
 
+def give_password(role: sql.Identifier, verifier: str) -> sql.Composed:
+    """The statement that gives a login another password; whether it may log in stays as it is."""
+    return sql.SQL("alter role {} password {}").format(role, sql.Literal(verifier))
+
+
 def creators(database: str, logins: tuple[Login, ...]) -> list[str]:
     """Who makes schemas there. A role that several databases share may be among them: a privilege on
     a database is of use only to a session inside it, which only its own logins have."""

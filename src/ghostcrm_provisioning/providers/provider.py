@@ -20,6 +20,8 @@ every provider promises (and ``tests/providers`` checks of each):
 * A database can be suspended (:meth:`Provider.suspend`): nobody enters, and where it can, it costs
   nothing meanwhile. It can be removed; what was not made by the provider is never removed with it, and
   :meth:`Provider.observe_absent` tells what was seen afterwards.
+* What opens it can be exchanged (:meth:`Provider.set_password`, :meth:`ProjectServices.make_keys`): whoever
+  calls has recorded the new password, or the number of the exchange, before; called again, it ends the same.
 * No password is sent in clear text inside a statement, and none appears in an error.
 * Errors are those of :mod:`ghostcrm_provisioning.errors`: transient, told to wait, or permanent. What a
   provider has not at all is ``NotOffered``, and says what there is instead: it is never silently left out.
@@ -124,6 +126,7 @@ class DatabaseRequest:
         plan: by it, a provider may choose where the database is, and how large.
         region: where it is to be; None leaves it to the provider's settings.
         owner_password: of the owner, where that is the login that a provider gets with the database.
+        next_owner_password: the one that is about to replace it: until that was seen, either may be the owner's.
         closed_password: the owner's while the database is closed, where a password is what closes it.
         given: for a provider that takes what there is already.
         keys: those of the services beside the database, once they are known.
@@ -137,6 +140,7 @@ class DatabaseRequest:
     plan: str = ""
     region: str | None = None
     owner_password: str | None = field(default=None, repr=False)
+    next_owner_password: str | None = field(default=None, repr=False)
     closed_password: str | None = field(default=None, repr=False)
     given: Given | None = field(default=None, repr=False)
     keys: ServiceKeys | None = field(default=None, repr=False)
@@ -182,6 +186,14 @@ class ServiceKnocks:
     attempts: int = 0
 
 
+@dataclass(frozen=True)
+class RetiredKeys:
+    """What became of old keys, by their names: none holds a key. ``left`` are somebody else's."""
+
+    gone: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
 class ProjectServices(Protocol):
     """What runs beside a database at Supabase (Auth, REST, Storage), reached over HTTP.
 
@@ -190,6 +202,32 @@ class ProjectServices(Protocol):
 
     async def keys(self) -> ServiceKeys:
         """What opens them, as it is now; to be sealed."""
+
+    @property
+    def keys_are_ours(self) -> bool:
+        """Whether we may make keys and delete them: those that were given to us, we may not."""
+
+    async def make_keys(self, number: int) -> ServiceKeys:
+        """New keys beside those there are: they are there, and were tried.
+
+        Args:
+            number: of this exchange; larger than that of any before. Called again with it, the same keys.
+
+        Raises:
+            NotOffered: they are not ours.
+            Conflict: there are keys of a later exchange.
+            ToldToWait: they open nothing yet.
+        """
+
+    async def observe_old_keys(self, number: int, *, legacy: bool) -> Observation:
+        """Whether our keys from before that exchange are gone; with ``legacy``, Supabase's older ones as well."""
+
+    async def retire_keys(self, number: int, *, legacy: bool) -> RetiredKeys:
+        """Delete our keys from before that exchange, whose own were seen there first.
+
+        Args:
+            legacy: switch the keys ``anon`` and ``service_role`` off, too.
+        """
 
     async def observe_user(self, user: WantedUser) -> Observation:
         """Whether the user is there, with this id and email."""
@@ -317,6 +355,30 @@ class Provider(Protocol):
             DatabaseClosed: the database was closed, and stays so.
             NotOffered: it cannot have such a login.
         """
+
+    async def enabled_logins(self, request: DatabaseRequest) -> frozenset[str]:
+        """The keys of the database's logins that can log in now, and whose passwords are ours to change."""
+
+    async def set_password(self, request: DatabaseRequest, login: Login) -> None:
+        """Give one of :meth:`enabled_logins` its password instead of the one that it has, which stops opening
+        the database. Nothing else about it changes; sessions that are open stay open.
+
+        Raises:
+            DatabaseClosed: the database was closed, and stays so.
+            NotOffered: there is no such login, or its password is not ours to change.
+            ToldToWait: it is set, and not known everywhere yet; call again.
+        """
+
+    async def opens(self, request: DatabaseRequest, login: Login) -> bool:
+        """Whether ``login`` is let in with its password, as it was seen now; also while it has as many
+        connections as it may.
+
+        Raises:
+            NotOffered: there is no such login.
+        """
+
+    async def end_sessions(self, request: DatabaseRequest, keys: Sequence[str]) -> None:
+        """End the sessions that these of the database's logins have open. They may come again."""
 
     async def connection_limit(self, request: DatabaseRequest, key: str) -> int | None:
         """How many connections the login ``key`` may have at the same time, as it was seen now; -1 is

@@ -39,6 +39,7 @@ from ghostcrm_provisioning.provisioning.delete_client import DELETE_CLIENT
 from ghostcrm_provisioning.provisioning.provision_client import PROVISION_CLIENT
 from ghostcrm_provisioning.provisioning.resume_client import RESUME_CLIENT
 from ghostcrm_provisioning.provisioning.retry import RetryPolicy
+from ghostcrm_provisioning.provisioning.rotate_credentials import ROTATE_CREDENTIALS
 from ghostcrm_provisioning.provisioning.suspend_client import SUSPEND_CLIENT
 from ghostcrm_provisioning.provisioning.work import Surroundings, Work, gather_work
 from ghostcrm_provisioning.provisioning.workflow import Step, Workflow
@@ -47,7 +48,14 @@ from ghostcrm_provisioning.sealing import Sealer
 
 WORKFLOWS = {
     workflow.kind: workflow
-    for workflow in (PROVISION_CLIENT, CHANGE_PLAN, SUSPEND_CLIENT, RESUME_CLIENT, DELETE_CLIENT)
+    for workflow in (
+        PROVISION_CLIENT,
+        CHANGE_PLAN,
+        SUSPEND_CLIENT,
+        RESUME_CLIENT,
+        DELETE_CLIENT,
+        ROTATE_CREDENTIALS,
+    )
 }
 
 

@@ -136,7 +136,10 @@ class Work:
         and what these do, they must not do with our administrator's rights (not even ``set role``
         keeps them from that). Enables the login."""
         if OWNER not in self._connecting:
-            await self.provider.enable_login(self.request, self.owner)
+            async with self.held.connection() as control, control.transaction():
+                self.owner = await enable_login_as_sealed(
+                    control, self.sealer, self.client, self.provider, self.request, OWNER
+                )
         return await self._connect(OWNER)
 
     async def keep_service_keys(self, keys: ServiceKeys) -> None:
@@ -236,13 +239,48 @@ async def ensure_caretaker(
     administrator has no more rights than the database's owner."""
     if not await provider.offers_login(request, CARETAKER):
         return None
-    password = credentials.passwords.get(CARETAKER)
-    if password is not None:
-        return login_of(login_role(CARETAKER), password=password)
+    if CARETAKER in credentials.passwords:
+        login = login_of(login_role(CARETAKER), password=credentials.password_to_set(CARETAKER))
+        if login.password != credentials.passwords[CARETAKER]:
+            await provider.enable_login(request, login)
+        return login
     # Of a client from before there were caretakers: anew at each use.
     login = login_of(login_role(CARETAKER), password=secrets.token_urlsafe(24))
     await provider.enable_login(request, login)
     return login
+
+
+async def enable_login_as_sealed(
+    control: Connection,
+    sealer: Sealer,
+    client: Client,
+    provider: Provider,
+    request: DatabaseRequest,
+    key: str,
+) -> Login:
+    """Let a login log in, with the password that is sealed for it now.
+
+    Args:
+        control: in a transaction. Until it ends, the password is not replaced by another one; so nobody sets one
+            that was replaced meanwhile.
+    """
+    await control.execute(CLIENTS["hold_credentials"], {"database_id": client.database_id})
+    credentials, _ = await open_secrets(control, sealer, client)
+    login = login_of(login_role(key), password=credentials.password_to_set(key))
+    await provider.enable_login(request, login)
+    return login
+
+
+async def find_what_opens(
+    provider: Provider, request: DatabaseRequest, credentials: Credentials, key: str
+) -> str:
+    """The password with which a login is let in now: while it is being exchanged, either may be the one."""
+    new = credentials.password_to_set(key)
+    if new != credentials.passwords[key]:
+        login = login_of(login_role(key), password=new)
+        if key in await provider.enabled_logins(request) and await provider.opens(request, login):
+            return new
+    return credentials.passwords[key]
 
 
 @asynccontextmanager
@@ -280,6 +318,9 @@ def request_of(
         plan=client.wanted_plan,
         region=client.region,
         owner_password=credentials.passwords.get(OWNER),
+        next_owner_password=(
+            None if credentials.pending is None else credentials.pending.passwords.get(OWNER)
+        ),
         closed_password=credentials.passwords.get(CLOSED),
         given=None if given is None else Given(**given),
         keys=None if keys is None else ServiceKeys(**keys),
@@ -302,16 +343,34 @@ async def seal_service_keys(
     control: Connection, sealer: Sealer, client: Client, keys: ServiceKeys
 ) -> None:
     """Put the keys of the services beside a client's database among its credentials."""
+    await change_credentials(
+        control, sealer, client, lambda known: replace(known, services=asdict(keys))
+    )
+
+
+async def change_credentials(
+    control: Connection,
+    sealer: Sealer,
+    client: Client,
+    change: Callable[[Credentials], Credentials],
+) -> Credentials:
+    """Seal a client's credentials as ``change`` has them; returns them. Whoever else changes them, or sets them
+    in the database, comes before or after.
+
+    Args:
+        control: in a transaction.
+    """
     await control.execute(CLIENTS["lock_credentials"], {"database_id": client.database_id})
     credentials, _ = await open_secrets(control, sealer, client)
-    _, of_database = names_of_seals(client.id, client.database_id)
-    sealed = sealer.seal(
-        replace(credentials, services=asdict(keys)).as_text(), belongs_to=of_database
-    )
-    await control.execute(
-        CLIENTS["replace_credentials"],
-        {"database_id": client.database_id, "credentials_sealed": sealed},
-    )
+    changed = change(credentials)
+    if changed != credentials:
+        _, of_database = names_of_seals(client.id, client.database_id)
+        sealed = sealer.seal(changed.as_text(), belongs_to=of_database)
+        await control.execute(
+            CLIENTS["replace_credentials"],
+            {"database_id": client.database_id, "credentials_sealed": sealed},
+        )
+    return changed
 
 
 async def open_secrets(

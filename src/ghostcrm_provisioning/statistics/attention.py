@@ -21,6 +21,7 @@ _FAILURES = {
     "suspend_client": ("suspend_failed", "could not be suspended"),
     "resume_client": ("resume_failed", "could not be resumed"),
     "delete_client": ("delete_failed", "could not be deleted"),
+    "rotate_credentials": ("rotation_failed", "could not be given other credentials"),
 }
 _SEVERITIES = ("critical", "warning")
 
@@ -34,8 +35,8 @@ class Concern:
 
     Attributes:
         code: no_workers, client_quarantined, client_failed, plan_change_failed, suspend_failed,
-            resume_failed, delete_failed, long_wait, notifications_undelivered, no_server_available,
-            server_not_accepting.
+            resume_failed, delete_failed, rotation_failed, long_wait, notifications_undelivered,
+            no_server_available, server_not_accepting.
         count: of what the sentence is about.
     """
 

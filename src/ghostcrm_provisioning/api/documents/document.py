@@ -37,7 +37,12 @@ RunStatus = Literal["queued", "running", "waiting", "succeeded", "failed"]
 
 
 RunKind = Literal[
-    "provision_client", "change_plan", "suspend_client", "resume_client", "delete_client"
+    "provision_client",
+    "change_plan",
+    "suspend_client",
+    "resume_client",
+    "delete_client",
+    "rotate_credentials",
 ]
 
 

@@ -18,7 +18,7 @@ What we do in such a database, and what we leave to whoever gave it:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from uuid import UUID
 
@@ -52,6 +52,7 @@ from ghostcrm_provisioning.providers.existing.theirs import (
 from ghostcrm_provisioning.providers.postgres_logins import (
     creators,
     ensure_logins,
+    give_password,
     is_as_wanted,
     let_log_in,
     login_name,
@@ -253,6 +254,55 @@ class ExistingProvider:
                     connection, login
                 ):
                     raise _not_offered(login.key)
+
+    async def enabled_logins(self, request: DatabaseRequest) -> frozenset[str]:
+        seen = await self._known(request)
+        prefix = login_name(request.name, "")
+        async with self.administer(request) as connection:
+            with translating(seen.given.where):
+                if seen.is_supabase:
+                    may = await owned.application_may_log_in(connection)
+                    return frozenset({owned.APPLICATION} if may else ())
+                rows = await (
+                    await connection.execute(EXISTING["our_logins"], {"prefix": prefix})
+                ).fetchall()
+        return frozenset(row["login"].removeprefix(prefix) for row in rows if row["may_log_in"])
+
+    @repeated_when_undone
+    async def set_password(self, request: DatabaseRequest, login: Login) -> None:
+        if login.password is None:
+            raise ValueError("a password is set to one")
+        if login.key not in await self.enabled_logins(request):
+            raise _not_ours_to_change(login.key)
+        seen = await self._known(request)
+        verifier = await asyncio.to_thread(make_scram_verifier, login.password)
+        async with self.administer(request) as connection:
+            with translating(seen.given.where):
+                await self._refuse_what_is_not_ours(connection, seen.given, request)
+                if seen.is_supabase:
+                    await owned.set_application_password(connection, login.password)
+                    return
+                async with self._working_on(connection, request):
+                    await _refuse_closed(connection, request)
+                    role = sql.Identifier(login_name(request.name, login.key))
+                    await connection.execute(give_password(role, verifier))
+
+    async def opens(self, request: DatabaseRequest, login: Login) -> bool:
+        given = await self._given_for(request, login)
+        return await postgres_doors.lets_in(given.database_url, where=given.where)
+
+    async def end_sessions(self, request: DatabaseRequest, keys: Sequence[str]) -> None:
+        seen = await self._known(request)
+        ours = await self.enabled_logins(request)
+        async with self.administer(request) as connection:
+            with translating(seen.given.where):
+                for key in ours.intersection(keys):
+                    name = login_name(request.name, key)
+                    await postgres_doors.end_sessions_of(
+                        connection,
+                        seen.given.database,
+                        owned.APPLICATION_LOGIN if seen.is_supabase else name,
+                    )
 
     async def connection_limit(self, request: DatabaseRequest, key: str) -> int | None:
         seen = await self._known(request)
@@ -503,12 +553,7 @@ class ExistingProvider:
         request: DatabaseRequest,
         logins: tuple[Login, ...],
     ) -> None:
-        may_enter = await _our_logins(connection, request)
-        if may_enter and not any(may_enter.values()):
-            raise DatabaseClosed(
-                f"The database of {request.name} is closed: no login is let in.",
-                database=request.name,
-            )
+        await _refuse_closed(connection, request)
         await self._ensure_logins(connection, request, logins)
         await self._grant(connection, given, request, logins)
 
@@ -606,6 +651,15 @@ async def _our_logins(connection: Connection, request: DatabaseRequest) -> dict[
     return {row["login"]: row["may_enter"] for row in rows}
 
 
+async def _refuse_closed(connection: Connection, request: DatabaseRequest) -> None:
+    may_enter = await _our_logins(connection, request)
+    if may_enter and not any(may_enter.values()):
+        raise DatabaseClosed(
+            f"The database of {request.name} is closed: no login is let in.",
+            database=request.name,
+        )
+
+
 async def _who_is_in(connection: Connection, logins: list[str]) -> list[str]:
     rows = await (await connection.execute(EXISTING["who_is_in"], {"logins": logins})).fetchall()
     return [row["login"] for row in rows]
@@ -633,6 +687,14 @@ def _not_offered(key: str) -> GhostcrmError:
     return NotOffered(
         f"This client's database was given to us, and has no login {key!r}.",
         next_step=instead.get(key, "Use --role owner: it is the login that was given."),
+    )
+
+
+def _not_ours_to_change(key: str) -> GhostcrmError:
+    return NotOffered(
+        f"This client's database was given to us, and has no login {key!r} of ours: the password of the login "
+        "that was given is not ours to change.",
+        next_step="Have whoever gave the database change it.",
     )
 
 

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
-from ghostcrm_provisioning.errors import NotFound, PostconditionNotMet
+from ghostcrm_provisioning.errors import GhostcrmError, NotFound, NotOffered, PostconditionNotMet
 from ghostcrm_provisioning.given_database import GivenDatabase
 from ghostcrm_provisioning.observation import Observation
 from ghostcrm_provisioning.providers.provider import (
     Exposure,
+    RetiredKeys,
     ServiceKeys,
     ServiceKnocks,
     WantedUser,
@@ -43,6 +44,19 @@ class GivenServices:
             secret=self._key if is_new else None,
             service_role=None if is_new else self._key,
         )
+
+    @property
+    def keys_are_ours(self) -> bool:
+        return False
+
+    async def make_keys(self, number: int) -> ServiceKeys:
+        raise _not_ours()
+
+    async def observe_old_keys(self, number: int, *, legacy: bool) -> Observation:
+        raise _not_ours()
+
+    async def retire_keys(self, number: int, *, legacy: bool) -> RetiredKeys:
+        raise _not_ours()
 
     async def observe_user(self, user: WantedUser) -> Observation:
         async with self._users() as users:
@@ -97,3 +111,10 @@ class GivenServices:
 
     def _users(self) -> AbstractAsyncContextManager[AuthAdmin]:
         return AuthAdmin(self._url, self._key, request_seconds=self._request_seconds)
+
+
+def _not_ours() -> GhostcrmError:
+    return NotOffered(
+        "The project was given to us with its key: keys of it are not ours to make or delete.",
+        next_step="Exchange them in the project's dashboard.",
+    )

@@ -164,6 +164,15 @@ class KeyRotation:
             get_logger("supabase").warning("keys_left", ref=ref, names=list(left))
         return Retired(gone=tuple(key.name for key in old), left=left)
 
+    async def observe_retired(self, ref: str, number: int) -> Observation:
+        """Whether the keys of this rotation are there, and none of ours from before."""
+        known = await self._known(ref, number)
+        if not all(_has(known, kind, number) for kind in KINDS):
+            return Observation(False, "the new keys are not there")
+        if old := [key.name for key in known if _is_older(key, number)]:
+            return Observation(False, f"the old keys {', '.join(old)} are there")
+        return Observation(True, "the old keys are gone")
+
     async def retire_legacy_keys(self, ref: str) -> Observation:
         """Switch ``anon`` and ``service_role`` off. Whoever still uses them is shut out; Supabase's dashboard
         can switch them on again, as long as there are any.

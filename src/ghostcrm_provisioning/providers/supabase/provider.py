@@ -10,7 +10,7 @@ answering; who must not be answered at all is suspended, which pauses the projec
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -33,6 +33,7 @@ from ghostcrm_provisioning.errors import (
     SupabaseRejected,
     ToldToWait,
     TransientFailure,
+    WrongPassword,
 )
 from ghostcrm_provisioning.observation import Observation
 from ghostcrm_provisioning.providers import owned_database as owned
@@ -45,6 +46,7 @@ from ghostcrm_provisioning.providers.provider import (
     ProjectServices,
 )
 from ghostcrm_provisioning.providers.supabase.documents import HEALTHY, Pooler, Project
+from ghostcrm_provisioning.providers.supabase.key_rotation import KeyRotation
 from ghostcrm_provisioning.providers.supabase.management_api import ManagementApi
 from ghostcrm_provisioning.providers.supabase.patience import (
     FAILED,
@@ -55,7 +57,11 @@ from ghostcrm_provisioning.providers.supabase.patience import (
 )
 from ghostcrm_provisioning.providers.supabase.project_records import ProjectRecords
 from ghostcrm_provisioning.providers.supabase.project_settings import CLOSED_SCHEMA
-from ghostcrm_provisioning.providers.supabase.projects import SupabaseProjects, WantedProject
+from ghostcrm_provisioning.providers.supabase.projects import (
+    ProjectKeys,
+    SupabaseProjects,
+    WantedProject,
+)
 from ghostcrm_provisioning.providers.supabase.services import Services
 from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.settings import Settings
@@ -140,9 +146,7 @@ class SupabaseProvider:
     @asynccontextmanager
     async def administer(self, request: DatabaseRequest) -> AsyncIterator[Connection]:
         place = await self._place(request)
-        passwords = [each for each in (request.owner_password, request.closed_password) if each]
-        if await self._is_closed(request):
-            passwords.reverse()  # it is closed, or about to be
+        passwords = await self._passwords(request)
         async with AsyncExitStack() as inside:
             try:
                 connection = await self._first_let_in(inside, place, passwords)
@@ -163,7 +167,7 @@ class SupabaseProvider:
             except DatabaseRejected as refused:
                 if "password" not in refused.message.lower():
                     raise
-                # Between the wish to close it and its being closed, either may be the one.
+                # Between the wish that another one open it and its being so, either may be the one.
                 if password == passwords[-1]:
                     raise DatabaseRejected(
                         refused.message,
@@ -194,12 +198,26 @@ class SupabaseProvider:
 
     async def administer_url(self, request: DatabaseRequest) -> str:
         place = await self._place(request)
-        is_closed = await self._records.schemas_before_closing(request.database_id) is not None
-        password = request.closed_password if is_closed else request.owner_password
-        url = place.url(place.owner, password or "")
+        opening = await self._opening(request, await self._passwords(request))
+        url = place.url(place.owner, opening)
         if place.certificates is None:
             return url
         return f"{url}{'&' if '?' in url else '?'}sslrootcert={quote(place.certificates, safe='')}"
+
+    async def _passwords(self, request: DatabaseRequest) -> list[str]:
+        """Those that may be its owner's now, the most likely first."""
+        known = [request.owner_password, request.next_owner_password, request.closed_password]
+        if await self._is_closed(request):
+            known.reverse()  # it is closed, or about to be
+        return [each for each in known if each]
+
+    async def _opening(self, request: DatabaseRequest, passwords: list[str]) -> str:
+        """Which of them opens it. None is tried while it is plain that the first one does."""
+        if request.next_owner_password is not None:
+            for password in passwords:
+                if await self._lets_in(request, password):
+                    return password
+        return passwords[0] if passwords else ""
 
     async def is_supabase(self, request: DatabaseRequest) -> bool:
         return True
@@ -225,9 +243,8 @@ class SupabaseProvider:
         place = await self._place(request)
         where = _where(place)
         if login.key == owned.OWNER:
-            async with owned.connect_as_owner(
-                place, request.owner_password or "", where=where
-            ) as connection:
+            password = await self._opening(request, _given_out(request))
+            async with owned.connect_as_owner(place, password, where=where) as connection:
                 yield connection
         elif await self.offers_login(request, login.key):
             async with owned.log_in(
@@ -242,7 +259,7 @@ class SupabaseProvider:
         return await owned.url_of(
             place,
             login,
-            owner_password=request.owner_password or "",
+            owner_password=await self._opening(request, _given_out(request)),
             has_application_login=login.key == owned.APPLICATION
             and await self.offers_login(request, login.key),
             where=_where(place),
@@ -251,15 +268,50 @@ class SupabaseProvider:
     async def enable_login(self, request: DatabaseRequest, login: Login) -> None:
         if login.key not in {owned.OWNER, owned.APPLICATION, "service"}:
             raise owned.not_offered(login.key)
-        if await self._is_closed(request):
-            raise DatabaseClosed(
-                f"The project of {request.name} is closed: no login is let in.",
-                database=request.name,
-            )
+        await self._refuse_closed(request)
         if login.key == owned.APPLICATION:
             async with self.administer(request) as connection:
                 if not await owned.ensure_application_login(connection, login):
                     raise owned.not_offered(login.key)
+
+    async def enabled_logins(self, request: DatabaseRequest) -> frozenset[str]:
+        async with self.administer(request) as connection:
+            if await owned.application_may_log_in(connection):
+                return frozenset({owned.OWNER, owned.APPLICATION})
+        return frozenset({owned.OWNER})
+
+    async def set_password(self, request: DatabaseRequest, login: Login) -> None:
+        if login.password is None:
+            raise ValueError("a password is set to one")
+        await self._refuse_closed(request)
+        if login.key == owned.OWNER:
+            project = await self._running(request)
+            rotation = KeyRotation(self._api, _tries_nothing)
+            await rotation.set_database_password(
+                project.ref, login.password, opens=lambda _: self._refuse_shut(request, login)
+            )
+        elif login.key in await self.enabled_logins(request):
+            async with self.administer(request) as connection:
+                await owned.set_application_password(connection, login.password)
+        else:
+            raise owned.not_offered(login.key)
+
+    async def opens(self, request: DatabaseRequest, login: Login) -> bool:
+        place = await self._place(request)
+        names = {owned.OWNER: place.owner, owned.APPLICATION: owned.APPLICATION_LOGIN}
+        if login.key not in names:
+            raise owned.not_offered(login.key)
+        return await owned.lets_in(
+            place, names[login.key], login.password or "", where=_where(place)
+        )
+
+    async def _refuse_shut(self, request: DatabaseRequest, login: Login) -> None:
+        if not await self.opens(request, login):
+            raise WrongPassword(f"The login {login.key} is not let in.")
+
+    async def end_sessions(self, request: DatabaseRequest, keys: Sequence[str]) -> None:
+        async with self.administer(request) as connection:
+            await owned.end_sessions(await self._place(request), connection, keys)
 
     async def connection_limit(self, request: DatabaseRequest, key: str) -> int | None:
         if key != owned.APPLICATION:
@@ -302,8 +354,11 @@ class SupabaseProvider:
         shown = (await self._api.postgrest(project.ref)).schemas
         if shown != CLOSED_SCHEMA:
             return Observation(False, f"its REST API shows {shown or 'what it shows by default'}")
-        if await self._lets_in(request, request.owner_password or ""):
-            return Observation(False, "the owner's password is still the one that was given out")
+        for password in (request.owner_password, request.next_owner_password):
+            if password is not None and await self._lets_in(request, password):
+                return Observation(
+                    False, "the owner's password is still the one that was given out"
+                )
         async with self.administer(request) as connection:
             if await owned.application_may_log_in(connection):
                 return Observation(False, "the application may still log in")
@@ -436,6 +491,13 @@ class SupabaseProvider:
             )
         return self._places[record.ref]
 
+    async def _refuse_closed(self, request: DatabaseRequest) -> None:
+        if await self._is_closed(request):
+            raise DatabaseClosed(
+                f"The project of {request.name} is closed: no login is let in.",
+                database=request.name,
+            )
+
     async def _lets_in(self, request: DatabaseRequest, password: str) -> bool:
         place = await self._place(request)
         try:
@@ -454,6 +516,15 @@ def _in_its_own_time() -> Iterator[None]:
     except ToldToWait as told:
         told.patience_seconds = _LONGEST_WAY_SECONDS
         raise
+
+
+def _given_out(request: DatabaseRequest) -> list[str]:
+    """The owner's passwords that others know, or will."""
+    return [each for each in (request.owner_password, request.next_owner_password) if each]
+
+
+async def _tries_nothing(_: ProjectKeys) -> None:
+    """Where only a password is exchanged, there are no keys to try."""
 
 
 def _where(place: Place) -> str:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from uuid import UUID
 
-from ghostcrm_provisioning.errors import NotFound, PostconditionNotMet, ProjectGone
+from ghostcrm_provisioning.errors import (
+    Conflict,
+    NotFound,
+    PostconditionNotMet,
+    ProjectGone,
+    Superseded,
+)
 from ghostcrm_provisioning.observation import Observation
 from ghostcrm_provisioning.providers.provider import (
     DatabaseRequest,
     Exposure,
+    RetiredKeys,
     ServiceKeys,
     ServiceKnocks,
     WantedUser,
@@ -18,19 +25,38 @@ from ghostcrm_provisioning.providers.provider import (
 from ghostcrm_provisioning.providers.supabase import auth_admin
 from ghostcrm_provisioning.providers.supabase.api_attack import Targets, attack_api
 from ghostcrm_provisioning.providers.supabase.auth_admin import AuthAdmin
+from ghostcrm_provisioning.providers.supabase.key_rotation import KeyRotation, trying_at
 from ghostcrm_provisioning.providers.supabase.management_api import ManagementApi
 from ghostcrm_provisioning.providers.supabase.project_api import ProjectApi, project_url
 from ghostcrm_provisioning.providers.supabase.project_settings import (
     ProjectSettings,
     wanted_settings,
 )
-from ghostcrm_provisioning.providers.supabase.projects import SupabaseProjects
+from ghostcrm_provisioning.providers.supabase.projects import ProjectKeys, SupabaseProjects
 from ghostcrm_provisioning.providers.supabase.storage import (
     ClientFiles,
     WantedBucket,
     client_files,
 )
 from ghostcrm_provisioning.settings import Settings
+
+
+@contextmanager
+def _later_is_a_conflict() -> Iterator[None]:
+    """Keys of a later exchange than ours, though we hold the latest: made by another installation, or by this
+    one before its control database was restored."""
+    try:
+        yield
+    except Superseded as later:
+        raise Conflict(
+            later.message,
+            next_step="Ask for another exchange until its number is above theirs; or delete those keys in "
+            "Supabase's dashboard, once nobody uses them.",
+        ) from None
+
+
+async def _tries_nothing(_: ProjectKeys) -> None:
+    """Where keys are deleted, none are new."""
 
 
 class Services:
@@ -61,6 +87,45 @@ class Services:
             anon=found.anon,
             service_role=found.service_role,
         )
+
+    @property
+    def keys_are_ours(self) -> bool:
+        return True
+
+    async def make_keys(self, number: int) -> ServiceKeys:
+        ref = await self._ref()
+        url = project_url(self._api_url, ref)
+        trying = trying_at(url, request_seconds=self._settings.supabase_request_seconds)
+        with _later_is_a_conflict():
+            made = await KeyRotation(self._api, trying).make_keys(ref, number)
+        return ServiceKeys(
+            url=url,
+            publishable=made.publishable,
+            secret=made.secret,
+            anon=made.anon,
+            service_role=made.service_role,
+        )
+
+    async def observe_old_keys(self, number: int, *, legacy: bool) -> Observation:
+        ref = await self._ref()
+        with _later_is_a_conflict():
+            seen = await self._rotation().observe_retired(ref, number)
+        if seen.holds and legacy and await self._api.legacy_keys_enabled(ref):
+            return Observation(False, "the keys anon and service_role are still enabled")
+        return seen
+
+    async def retire_keys(self, number: int, *, legacy: bool) -> RetiredKeys:
+        ref = await self._ref()
+        with _later_is_a_conflict():
+            retired = await self._rotation().retire_keys(ref, number)
+            if legacy:
+                off = await self._rotation().retire_legacy_keys(ref)
+                if not off.holds:
+                    raise PostconditionNotMet(f"At the project {ref}, {off.seen}.")
+        return RetiredKeys(gone=retired.gone, left=retired.left)
+
+    def _rotation(self) -> KeyRotation:
+        return KeyRotation(self._api, _tries_nothing)
 
     async def observe_user(self, user: WantedUser) -> Observation:
         async with self._users() as users:
