@@ -21,6 +21,7 @@ from ghostcrm_provisioning.clients.lifecycle import (
     find_newest_export,
 )
 from ghostcrm_provisioning.clients.plan_change import PlanChange, find_plan_change
+from ghostcrm_provisioning.clients.rotation import Rotation, find_rotation
 from ghostcrm_provisioning.clients.run import RUNS, Run, RunStep, find_latest_run, list_steps
 from ghostcrm_provisioning.clients.verdict import StoredVerdict, list_verdicts
 from ghostcrm_provisioning.control_database.database import ControlDatabase
@@ -92,6 +93,7 @@ class _Facts:
     plan_change: PlanChange | None = None
     verdict: StoredVerdict | None = None
     change: LifecycleChange | None = None
+    rotation: Rotation | None = None
     # Where the newest export of the client lies.
     export: str | None = None
 
@@ -115,6 +117,7 @@ async def explain(
         verdicts = await list_verdicts(connection, client_id, limit=1)
         change = await find_lifecycle_change(connection, run.id)
         export = await find_newest_export(connection, client_id)
+        rotation = await find_rotation(connection, run.id)
     return _explain(
         _Facts(
             client,
@@ -127,6 +130,7 @@ async def explain(
             plan_change,
             verdicts[0] if verdicts else None,
             change,
+            rotation,
             export,
         )
     )
@@ -144,6 +148,8 @@ def _explain(facts: _Facts) -> Explanation:
         return _explain_lifecycle(facts, facts.change)
     if client.status == "ready" and facts.plan_change is not None and run.status != "succeeded":
         return _explain_plan_change(facts, facts.plan_change)
+    if client.status == "ready" and facts.rotation is not None and run.status != "succeeded":
+        return _explain_rotation(facts, facts.rotation)
     if client.status == "ready":
         return Explanation(
             client.id,
@@ -264,6 +270,54 @@ def _explain_plan_change(facts: _Facts, change: PlanChange) -> Explanation:
         client.name,
         client.status,
         f"{ready}; {said}",
+        **parts,
+        fix=fix,
+        then=then,
+        remedy="retry" if run.status == "failed" else None,
+    )
+
+
+def _explain_rotation(facts: _Facts, rotation: Rotation) -> Explanation:
+    """A client that is ready, and the exchange of its credentials that has not succeeded."""
+    client, run = facts.client, facts.run
+    step, title, error, parts = _where_it_stands(facts)
+    what = " and ".join(
+        word
+        for word, is_meant in (("passwords", rotation.passwords), ("keys", rotation.keys))
+        if is_meant
+    )
+    then = "Nothing; it goes on by itself."
+    fix: str | None = None
+    if run.status == "failed":
+        said = f"the exchange of its {what} failed at “{title}”: {_ended(error.get('message'))}"
+        if rotation.replaced_at is None and rotation.passwords:
+            said += " `clients connect` gives what opens it, old or new."
+        elif rotation.replaced_at is not None:
+            said += " The new ones are in use already."
+        parts["since"] = run.finished_at
+        fix = error.get("nextStep")
+        then = f"ghostcrm clients retry {client.id}"
+    elif not facts.any_workers:
+        said = f"no worker is running to exchange its {what}."
+        parts |= {"cause": "No workers are running.", "code": "no_workers"}
+        then = "ghostcrm up"
+    elif run.status == "queued":
+        said = f"the exchange of its {what} waits for a worker to take it up."
+        parts = {"steps": len(facts.steps), "since": run.queued_at}
+    elif run.status == "waiting":
+        said = (
+            f"the exchange of its {what} goes on in {_seconds_until(run.next_attempt_at)} s: "
+            f"“{title}” is tried again (attempt {step.attempt if step else 1} of "
+            f"{facts.max_attempts})."
+        )
+        fix = error.get("nextStep")
+    else:
+        said = f"its {what} are being exchanged: “{title}” is running."
+    return Explanation(
+        client.id,
+        client.name,
+        client.status,
+        f"{client.name} is ready; {said}",
         **parts,
         fix=fix,
         then=then,

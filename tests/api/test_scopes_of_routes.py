@@ -31,6 +31,7 @@ EXPECTED = {
     "POST /api/admin/clients/{client_id}/change-plan": Scope.CLIENTS_WRITE,
     "POST /api/admin/clients/{client_id}/connect": Scope.CLIENTS_CONNECT,
     "POST /api/admin/clients/{client_id}/reset-admin-password": Scope.CLIENTS_CONNECT,
+    "POST /api/admin/clients/{client_id}/rotate": Scope.CLIENTS_CONNECT,
     "GET /api/admin/clients/{client_id}/verdicts": Scope.CLIENTS_READ,
     "POST /api/admin/clients/{client_id}/verify": Scope.CLIENTS_WRITE,
     "POST /api/admin/clients/{client_id}/release": Scope.CLIENTS_WRITE,

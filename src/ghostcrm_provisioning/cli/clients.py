@@ -28,6 +28,7 @@ from ghostcrm_provisioning.cli.lifecycle import (
 from ghostcrm_provisioning.cli.output import Json, duration, err, out, print_json, say
 from ghostcrm_provisioning.cli.progress import steps_table
 from ghostcrm_provisioning.cli.provision import describe, report, watch
+from ghostcrm_provisioning.cli.rotate import report_rotation, rotate_command
 from ghostcrm_provisioning.cli.session import ClientId, find_client_id, run_with_installation
 from ghostcrm_provisioning.client_database.program_settings import PLACEHOLDERS, as_env_file
 from ghostcrm_provisioning.client_database.roles import CLIENT_LOGIN_ROLES
@@ -35,6 +36,7 @@ from ghostcrm_provisioning.clients.client import Client
 from ghostcrm_provisioning.clients.documents import attempt_document, client_row_document
 from ghostcrm_provisioning.clients.lifecycle import DELETE, RESUME, SUSPEND
 from ghostcrm_provisioning.clients.listing import STATUSES, ClientFilter, Place, list_clients
+from ghostcrm_provisioning.clients.rotation import ROTATE
 from ghostcrm_provisioning.clients.run import RUNS, find_first_run, list_steps
 from ghostcrm_provisioning.connecting import (
     connect_to,
@@ -418,6 +420,9 @@ def retry(
         if run.kind in {SUSPEND, RESUME, DELETE}:
             code = await report_change(installation, found, as_json=as_json)
             return 0 if no_wait else code
+        if run.kind == ROTATE:
+            code = await report_rotation(installation, found, run.id, as_json=as_json)
+            return 0 if no_wait else code
         accepted = Accepted(found, run.id, created=True)
         return await report(installation, accepted, as_json=as_json, waited=not no_wait)
 
@@ -429,3 +434,4 @@ app.command("suspend")(suspend_command)
 app.command("resume")(resume_command)
 app.command("export")(export_command)
 app.command("delete")(delete_command)
+app.command("rotate")(rotate_command)

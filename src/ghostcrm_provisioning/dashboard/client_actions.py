@@ -141,6 +141,10 @@ def _why_nothing_else(situation: Situation) -> str | None:
     return None
 
 
+def _why_no_rotation(situation: Situation) -> str | None:
+    return _why_not_let_in(situation) or _why_nothing_else(situation)
+
+
 def _why_no_suspension(situation: Situation) -> str | None:
     if situation.why_closed:
         return situation.why_closed
@@ -230,6 +234,16 @@ ACTIONS: tuple[Action, ...] = (
         "connection",
         "You are asked for your password and a reason; the audit log keeps the reason.",
         _why_not_let_in,
+        opens_page=True,
+    ),
+    Action(
+        "rotate",
+        "Exchange credentials",
+        "/rotate",
+        Scope.CLIENTS_CONNECT,
+        "connection",
+        "Its passwords and keys are replaced by new ones; the old ones open nothing any more. No data is changed.",
+        _why_no_rotation,
         opens_page=True,
     ),
     Action(

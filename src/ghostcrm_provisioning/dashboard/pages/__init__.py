@@ -17,6 +17,7 @@ from ghostcrm_provisioning.dashboard.pages import (
     plan,
     provision,
     queue,
+    rotation,
     servers,
     sign_in,
 )
@@ -29,6 +30,7 @@ PAGES = (
     provision.router,
     client.router,
     connection.router,
+    rotation.router,
     plan.router,
     lifecycle.router,
     queue.router,

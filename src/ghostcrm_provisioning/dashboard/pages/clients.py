@@ -21,6 +21,7 @@ from ghostcrm_provisioning.clients.listing import (
     count_by_status,
     list_clients,
 )
+from ghostcrm_provisioning.clients.rotation import ROTATE
 from ghostcrm_provisioning.clients.standing import Standing, find_standings
 from ghostcrm_provisioning.dashboard.client_list import (
     PAGE_SIZES,
@@ -79,6 +80,7 @@ class Row:
             SUSPEND: "Suspension: ",
             RESUME: "Resumption: ",
             DELETE: "Deletion: ",
+            ROTATE: "Exchange of credentials: ",
         }.get(standing.kind, "")
         if standing.run_status == "queued":
             return f"{before}waiting for a worker" if before else "Waiting for a worker"
