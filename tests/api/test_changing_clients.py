@@ -140,3 +140,38 @@ async def test_a_client_that_has_not_failed_cannot_be_retried(inhabited: Inhabit
     answer = await caller.post(f"{inhabited.path}/retry")
     assert answer.status_code == 409
     assert answer.json()["code"] == "conflict"
+
+
+async def test_credentials_are_exchanged(inhabited: Inhabited) -> None:
+    caller = await inhabited.calling(Scope.CLIENTS_CONNECT, Scope.CLIENTS_READ, Scope.AUDIT_READ)
+    path = inhabited.path
+    before = checked(await caller.post(f"{path}/connect"), ConnectionOf)
+    async with working(inhabited.installation):
+        answer = await caller.post(
+            f"{path}/rotate", json={"reason": "somebody has left"}, params={"wait": 60}
+        )
+    document = checked(answer, ProvisionedClient)
+    assert (document["status"], document["created"]) == ("ready", True)
+    after = checked(await caller.post(f"{path}/connect"), ConnectionOf)
+    for name in ("databaseUrl", "anonKey", "serviceRoleKey"):
+        assert before[name] != after[name]
+        assert before[name] not in answer.text
+        assert after[name] not in answer.text
+    async with await psycopg.AsyncConnection.connect(after["databaseUrl"]) as connection:
+        await connection.execute("select")
+    with pytest.raises(psycopg.OperationalError):
+        await psycopg.AsyncConnection.connect(before["databaseUrl"])
+    for action, name, value in (
+        ("client.rotation_requested", "reason", "somebody has left"),
+        ("client.credentials_rotated", "passwords", True),
+    ):
+        entries = (await caller.get("/api/admin/audit", params={"action": action})).json()
+        assert entries["data"][0]["details"][name] == value
+    for body, code in (
+        ({"keys": True, "legacyKeys": True}, "not_offered"),
+        ({"keys": True, "endSessions": True}, "invalid_input"),
+        ({"password": True}, "malformed_request"),
+    ):
+        refused = await caller.post(f"{path}/rotate", json=body)
+        assert refused.json()["code"] == code, refused.text
+    assert (await caller.post(f"/api/admin/clients/{uuid4()}/rotate")).status_code == 404

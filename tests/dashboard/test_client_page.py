@@ -251,3 +251,49 @@ def test_amounts_are_written_as_plans_are() -> None:
     assert amount("contacts", 12_345) == "12,345"
     assert amount("storage_bytes", 10_737_418_240) == "10 GB"
     assert amount("storage_bytes", 1_610_612_736) == "1.5 GB"
+
+
+async def test_credentials_are_exchanged_after_it_was_said_what_that_means(
+    installation: Installation, visiting: Visiting
+) -> None:
+    client_id = await register(installation, "ACME Corp", is_finished=True)
+    path = f"/admin/clients/{client_id}"
+    reader = await visiting(*READ_AND_WRITE)
+    assert "Exchange credentials" not in (await reader.see(path)).text
+    assert (await reader.see(f"{path}/rotate")).status_code == 403
+    visitor = await visiting(Scope.ADMIN)
+    assert f'{path}/rotate"' in (await visitor.see(path)).text
+    page = (await visitor.see(f"{path}/rotate")).text
+    assert "the old ones open nothing" in page
+    assert "older keys" not in page, "only a project has them"
+    await installation.control.execute(
+        "update admin_sessions set confirmed_at = confirmed_at - interval '1 hour'"
+    )
+    fields: dict[str, object] = {"passwords": "yes", "reason": "Ticket 4713"}
+    for sent, said in (
+        ({"reason": "Ticket 4713"}, "Choose what is to be exchanged"),
+        (fields, "Give your password once more"),
+        (fields | {"password": "wrong"}, "This is not your password"),
+    ):
+        answer = await visitor.send(f"{path}/rotate", sent)
+        assert answer.status_code == 422
+        assert said in answer.text
+    rows = await installation.control.fetch_all("select from credential_rotations")
+    assert rows == []
+    answer = await visitor.send(f"{path}/rotate", fields | {"password": PASSWORD})
+    assert answer.status_code == 303
+    page = (await visitor.see(path)).text
+    assert "Credentials are being exchanged" in page
+    assert "How the exchange of its credentials stands" in page
+    await _finish(installation, client_id)
+    page = (await visitor.see(path)).text
+    assert "Exchange credentials" in page
+    assert "How it stands" in page
+    (row,) = await installation.control.fetch_all(
+        "select passwords, keys, reason, requested_by, retired_at is not null as done"
+        " from credential_rotations"
+    )
+    assert row == {
+        "passwords": True, "keys": False, "reason": "Ticket 4713", "done": True,
+        "requested_by": f"admin:{visitor.email}",
+    }  # fmt: skip

@@ -280,6 +280,50 @@ async def test_who_owns_it_does_not_say_how_our_sessions_begin(
         assert row["read_only"] == "off"
         assert row["seconds"] != "1ms"
         await ours.execute("create table public.written (id integer)")
+# --- exchanging what opens it -----------------------------------------------------------------------
+
+
+async def test_a_new_password_opens_it_and_the_old_one_does_not(
+    world: World, provider: Provider
+) -> None:
+    request = replace(world.request(), next_owner_password="another-one-for-owner")
+    await made(provider, request)
+    owner = login_of(request, "owner")
+    await provider.enable_login(request, owner)
+    keys = await provider.enabled_logins(request)
+    assert keys <= {"app", "owner"}
+    for key in sorted(keys):
+        old = login_of(request, key)
+        new = with_password(old, f"another-one-for-{key}")
+        old_url = await provider.login_url(request, old)
+        assert await provider.opens(request, old)
+        assert not await provider.opens(request, new)
+        async with await AsyncConnection.connect(old_url) as session:
+            for _ in range(2):  # it may be done again
+                await until_it_is_so(lambda new=new: provider.set_password(request, new))
+            await session.execute("select")
+            assert await provider.opens(request, new)
+            assert not await provider.opens(request, old)
+            assert not await can_enter(old_url)
+            assert await can_enter(await provider.login_url(request, new))
+            # Whoever knows both gets in, whichever it is now.
+            async with provider.administer(request) as administrator:
+                await administrator.execute("select")
+            await session.rollback()
+            await provider.end_sessions(request, [key])
+            with pytest.raises(psycopg.OperationalError):
+                await session.execute("select")
+    with pytest.raises((NotOffered, ValueError)):
+        await provider.set_password(request, Login("nobody", "x"))
+
+
+async def test_a_closed_database_gets_no_new_password(world: World, provider: Provider) -> None:
+    request = world.request()
+    await made(provider, request)
+    await until_it_is_so(lambda: provider.close(request))
+    with pytest.raises((DatabaseClosed, NotOffered)):
+        await provider.set_password(request, with_password(login_of(request, "app"), "another"))
+    assert (await provider.observe_closed(request)).holds
 
 
 # --- closing --------------------------------------------------------------------------------------

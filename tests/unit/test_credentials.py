@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import jwt
 import pytest
 
 from ghostcrm_provisioning.client_database.roles import LOGIN_ROLES
-from ghostcrm_provisioning.clients.credentials import Credentials, make_credentials
+from ghostcrm_provisioning.clients.credentials import (
+    CLOSED,
+    Credentials,
+    make_credentials,
+    with_new,
+)
 
 LOGINS = tuple(role.key for role in LOGIN_ROLES)
 
@@ -71,3 +77,38 @@ def test_credentials_are_not_shown(credentials: Credentials) -> None:
         assert credentials.anon_key not in shown
         assert credentials.service_role_key not in shown
         assert not any(password in shown for password in credentials.passwords.values())
+
+
+def test_new_ones_rest_beside_the_current_ones_until_they_are_exchanged() -> None:
+    old = make_credentials(LOGINS)
+    both = with_new(old, number=1, passwords=True, keys=True)
+    assert (both.passwords, both.jwt_secret) == (old.passwords, old.jwt_secret)
+    assert both.pending is not None
+    assert set(both.pending.passwords) == set(old.passwords) - {CLOSED}
+    assert Credentials.from_text(both.as_text()) == both
+    assert with_new(both, number=1, passwords=True, keys=True) == both, "the same ones"
+    assert with_new(old, number=1, passwords=True, keys=True) != both
+    assert both.password_to_set("app") == both.pending.passwords["app"]
+    new = both.exchanged()
+    assert new.pending is None
+    assert new.passwords == old.passwords | both.pending.passwords
+    assert new.anon_key != old.anon_key
+    assert jwt.decode(new.anon_key, new.jwt_secret, algorithms=["HS256"])["role"] == "anon"
+    for secret in (*both.pending.passwords.values(), both.pending.jwt_secret or ""):
+        assert secret not in repr(both)
+
+
+def test_only_what_is_wanted_is_new() -> None:
+    old = make_credentials(LOGINS)
+    passwords = with_new(old, number=1, passwords=True, keys=False).exchanged()
+    assert passwords.passwords["app"] != old.passwords["app"]
+    assert (passwords.jwt_secret, passwords.anon_key) == (old.jwt_secret, old.anon_key)
+    keys = with_new(old, number=1, passwords=False, keys=True).exchanged()
+    assert keys.passwords == old.passwords
+    assert keys.service_role_key != old.service_role_key
+    # Keys of a project are made there.
+    project = replace(old, services={"url": "https://x", "secret": "old"})
+    beside = with_new(project, number=3, passwords=False, keys=True)
+    assert beside.pending is not None
+    assert (beside.pending.jwt_secret, beside.pending.services) == (None, None)
+    assert beside.exchanged().services == project.services
