@@ -67,9 +67,8 @@ async def test_a_project_that_was_given_keeps_its_keys(
 ) -> None:
     done = await register(installation, project.database_url, **given(project))
     assert done.status == "ready", done.error
-    for wanted in ({"keys": True}, {"legacy_keys": True}):
-        with pytest.raises(NotOffered, match="not ours to exchange"):
-            await rotate_credentials(installation, done.client_id, requested_by="a test", **wanted)
+    with pytest.raises(NotOffered, match="not ours to exchange"):
+        await rotate_credentials(installation, done.client_id, requested_by="a test", keys=True)
     with pytest.raises(NotOffered) as refused:
         await rotate_credentials(installation, done.client_id, requested_by="a test")
     assert "not ours to change" in refused.value.message

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from ghostcrm_provisioning.client_database.roles import login_role
 from ghostcrm_provisioning.clients.credentials import Credentials
 from ghostcrm_provisioning.errors import ToldToWait
 from ghostcrm_provisioning.provisioning.rotate_credentials import ROTATE_CREDENTIALS
-from ghostcrm_provisioning.provisioning.work import login_of, login_role, open_secrets
+from ghostcrm_provisioning.provisioning.work import login_of, open_secrets
 from tests.acceptance.test_secrets_stay_secret import _everything_in as everything_in
 from tests.command import ghostcrm
 from tests.integration.control import find_run
