@@ -280,6 +280,8 @@ async def test_who_owns_it_does_not_say_how_our_sessions_begin(
         assert row["read_only"] == "off"
         assert row["seconds"] != "1ms"
         await ours.execute("create table public.written (id integer)")
+
+
 # --- exchanging what opens it -----------------------------------------------------------------------
 
 

@@ -315,3 +315,20 @@ async def test_what_does_not_go_together_is_refused(on_postgres: Life) -> None:
     with pytest.raises(NotOffered, match="no project at Supabase"):
         await ask(on_postgres, legacy_keys=True)
     assert await nothing_is_pending(on_postgres)
+
+
+async def test_a_password_that_somebody_else_has_set_is_replaced(
+    on_supabase: Life, platform: Any
+) -> None:
+    life = on_supabase
+    before = await connections(life)
+    ref = (before["app"].supabase_url or "").rsplit("/", 1)[1]
+    with platform.caller() as caller:
+        caller.patch(
+            f"/v1/projects/{ref}/database/password", json={"password": "set-in-the-dashboard"}
+        ).raise_for_status()
+    assert not await is_let_in(before["owner"].database_url)
+    await rotate(life, passwords=True)
+    for role, connection in (await connections(life)).items():
+        assert await is_let_in(connection.database_url), role
+        assert connection.database_url != before[role].database_url

@@ -106,10 +106,14 @@ async def passwords_are_set(work: Work) -> Observation:
 
 async def set_passwords(work: Work) -> None:
     credentials = await _sealed(work)
-    for key in await _to_exchange(work, credentials):
-        await work.held.check()
-        login = login_of(login_role(key), password=credentials.password_to_set(key))
-        await work.provider.set_password(work.request, login)
+    done: set[str] = set()
+    # Where nobody knew the owner's any more, the others are seen once it is set.
+    while missing := [key for key in await _to_exchange(work, credentials) if key not in done]:
+        for key in missing:
+            await work.held.check()
+            login = login_of(login_role(key), password=credentials.password_to_set(key))
+            await work.provider.set_password(work.request, login)
+            done.add(key)
     async with work.held.holding() as control:
         await control.execute(ROTATIONS["mark_passwords_set"], {"run_id": work.held.run.id})
 
