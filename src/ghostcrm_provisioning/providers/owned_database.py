@@ -13,17 +13,15 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
-from ghostcrm_provisioning.errors import GhostcrmError, NotOffered
+from ghostcrm_provisioning.errors import DatabaseBusy, DatabaseRejected, GhostcrmError, NotOffered
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.postgres_errors import translating
-from ghostcrm_provisioning.providers import postgres_doors
 from ghostcrm_provisioning.providers.postgres_logins import (
     give_password,
     let_log_in,
@@ -190,10 +188,16 @@ async def lets_in(place: Place, login: str, password: str, *, where: str) -> boo
     Raises:
         TransientFailure: it cannot be told.
     """
-    url = place.url(login, password)
-    if place.certificates is not None:
-        url += f"{'&' if '?' in url else '?'}sslrootcert={quote(place.certificates, safe='')}"
-    return await postgres_doors.lets_in(url, where=where)
+    try:
+        async with log_in(place, login, password, where=where):
+            return True
+    except DatabaseRejected:
+        return False
+    except DatabaseBusy as full:
+        # The limits of a login and of a database are looked at after its password, the server's before.
+        if "too many connections for " in full.message:
+            return True
+        raise
 
 
 async def limit_application(connection: Connection, limit: int) -> None:
