@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
-from ghostcrm_provisioning.errors import GhostcrmError, NotFound, NotOffered, PostconditionNotMet
+from ghostcrm_provisioning.errors import GhostcrmError, NotOffered, PostconditionNotMet
 from ghostcrm_provisioning.given_database import GivenDatabase
 from ghostcrm_provisioning.observation import Observation
 from ghostcrm_provisioning.providers.provider import (
@@ -18,14 +18,13 @@ from ghostcrm_provisioning.providers.provider import (
     RetiredKeys,
     ServiceKeys,
     ServiceKnocks,
-    WantedUser,
 )
-from ghostcrm_provisioning.providers.supabase import auth_admin
 from ghostcrm_provisioning.providers.supabase.api_attack import Targets, attack_api
 from ghostcrm_provisioning.providers.supabase.auth_admin import AuthAdmin
+from ghostcrm_provisioning.providers.supabase.project_users import ProjectUsers
 
 
-class GivenServices:
+class GivenServices(ProjectUsers):
     """The services of one project."""
 
     def __init__(self, given: GivenDatabase, database_id: UUID, *, request_seconds: float) -> None:
@@ -57,31 +56,6 @@ class GivenServices:
 
     async def retire_keys(self, number: int, *, legacy: bool) -> RetiredKeys:
         raise _not_ours()
-
-    async def observe_user(self, user: WantedUser) -> Observation:
-        async with self._users() as users:
-            found = await users.find_user(user.user_id)
-        if found is None:
-            return Observation(False, "the admin is no user of the project")
-        if found.email != user.email.lower():
-            return Observation(False, "the admin's user has another email")
-        if not found.email_confirmed:
-            return Observation(False, "the admin's email is not confirmed")
-        return Observation(True, f"{user.email} can sign in")
-
-    async def ensure_user(self, user: WantedUser, password_hash: str) -> None:
-        async with self._users() as users:
-            await users.ensure_user(
-                auth_admin.WantedUser(user.user_id, user.email, user.metadata), password_hash
-            )
-
-    async def set_password(self, user_id: UUID, password: str, password_hash: str) -> bool:
-        async with self._users() as users:
-            try:
-                await users.set_password(user_id, password)
-            except NotFound:
-                return False
-        return True
 
     async def observe_settings(self, storage_bytes: int | None) -> Observation:
         return Observation(True, "its other settings are its giver's")

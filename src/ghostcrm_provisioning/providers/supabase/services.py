@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from uuid import UUID
 
 from ghostcrm_provisioning.errors import (
     Conflict,
-    NotFound,
     PostconditionNotMet,
     ProjectGone,
     Superseded,
@@ -20,9 +18,7 @@ from ghostcrm_provisioning.providers.provider import (
     RetiredKeys,
     ServiceKeys,
     ServiceKnocks,
-    WantedUser,
 )
-from ghostcrm_provisioning.providers.supabase import auth_admin
 from ghostcrm_provisioning.providers.supabase.api_attack import Targets, attack_api
 from ghostcrm_provisioning.providers.supabase.auth_admin import AuthAdmin
 from ghostcrm_provisioning.providers.supabase.key_rotation import KeyRotation, trying_at
@@ -32,6 +28,7 @@ from ghostcrm_provisioning.providers.supabase.project_settings import (
     ProjectSettings,
     wanted_settings,
 )
+from ghostcrm_provisioning.providers.supabase.project_users import ProjectUsers
 from ghostcrm_provisioning.providers.supabase.projects import ProjectKeys, SupabaseProjects
 from ghostcrm_provisioning.providers.supabase.storage import (
     ClientFiles,
@@ -59,7 +56,7 @@ async def _tries_nothing(_: ProjectKeys) -> None:
     """Where keys are deleted, none are new."""
 
 
-class Services:
+class Services(ProjectUsers):
     """The services of one project."""
 
     def __init__(
@@ -126,31 +123,6 @@ class Services:
 
     def _rotation(self) -> KeyRotation:
         return KeyRotation(self._api, _tries_nothing)
-
-    async def observe_user(self, user: WantedUser) -> Observation:
-        async with self._users() as users:
-            found = await users.find_user(user.user_id)
-        if found is None:
-            return Observation(False, "the admin is no user of the project")
-        if found.email != user.email.lower():
-            return Observation(False, "the admin's user has another email")
-        if not found.email_confirmed:
-            return Observation(False, "the admin's email is not confirmed")
-        return Observation(True, f"{user.email} can sign in")
-
-    async def ensure_user(self, user: WantedUser, password_hash: str) -> None:
-        async with self._users() as users:
-            await users.ensure_user(
-                auth_admin.WantedUser(user.user_id, user.email, user.metadata), password_hash
-            )
-
-    async def set_password(self, user_id: UUID, password: str, password_hash: str) -> bool:
-        async with self._users() as users:
-            try:
-                await users.set_password(user_id, password)
-            except NotFound:
-                return False
-        return True
 
     async def observe_settings(self, storage_bytes: int | None) -> Observation:
         ref = await self._ref()
