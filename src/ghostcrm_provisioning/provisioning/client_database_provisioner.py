@@ -177,7 +177,7 @@ class ClientDatabaseProvisioner:
         began = datetime.now(UTC)
         log = log.bind(step=step.name, attempt=at.attempt)
         deadline = self._step_deadline_seconds
-        if step.is_long:
+        if step.is_long or (step.is_long_afresh and not work.provider.copies_templates):
             deadline = max(deadline, self._long_step_deadline_seconds)
         try:
             async with asyncio.timeout(deadline):

@@ -224,7 +224,13 @@ PROVISION_CLIENT = Workflow(
         Step("install_blueprint", "Install blueprint", blueprint_is_installed, install),
         Step("create_admin", "Create admin", admin_exists, create_admin),
         Step("apply_plan_settings", "Apply plan settings", plan_is_applied, apply_plan_settings),
-        Step("prove_isolation", "Prove isolation", isolation_is_proven, nothing_to_make),
+        Step(
+            "prove_isolation",
+            "Prove isolation",
+            isolation_is_proven,
+            nothing_to_make,
+            is_long_afresh=True,  # the whole attack, and far away
+        ),
         Step("hand_over", "Hand over", is_handed_over, hand_over),
     ),
     conclude=client_is_ready,

@@ -19,7 +19,8 @@ class Step:
     it so; it may run twice, after a crash at any instant, or beside a zombie of itself. A step is
     done when ``observe`` says so, never because ``make`` returned.
 
-    ``is_long``: it takes as long as there is data, and has a deadline of its own.
+    ``is_long``: it takes as long as there is data, and has a deadline of its own; ``is_long_afresh`` says
+    that of it where a new database is no copy of a template.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Step:
     observe: Callable[[Work], Awaitable[Observation]]
     make: Callable[[Work], Awaitable[None]]
     is_long: bool = False
+    is_long_afresh: bool = False
 
 
 async def nothing_more(_connection: Connection, _client: Client) -> None:
