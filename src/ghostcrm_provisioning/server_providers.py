@@ -116,6 +116,9 @@ class ServerProviders:
         from ghostcrm_provisioning.providers.supabase.examination import (  # noqa: PLC0415
             open_management_api,
         )
+        from ghostcrm_provisioning.providers.supabase.patience import (  # noqa: PLC0415
+            patience_for,
+        )
         from ghostcrm_provisioning.providers.supabase.projects import (  # noqa: PLC0415
             SupabaseProjects,
         )
@@ -143,7 +146,11 @@ class ServerProviders:
             open_management_api(settings, self._control)
         )
         projects = SupabaseProjects(
-            api, self._control, installation_id=self._installation_id, organization_slug=slug
+            api,
+            self._control,
+            installation_id=self._installation_id,
+            organization_slug=slug,
+            patience=patience_for(settings.supabase_request_seconds),
         )
         return SupabaseProvider(
             api, projects, self._control, settings=settings, api_url=api_url, organization_slug=slug

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -15,14 +14,11 @@ import httpx
 import pytest
 
 from tests.conftest import Server
+from tests.forked import FORKED
 from tests.odd_server import Odd
 from tests.running_platform import RunningPlatform, new_home, running_platform
 from tests.supabase_projects.projects import ReadyProject, new_project
 from tests.supabase_projects.workers import Place, Worker, carry_out, working
-
-# Loading the libraries takes a process longer than most of what tests have it do.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["tests.supabase_projects.workers"])
 
 
 @dataclass(frozen=True)
@@ -109,10 +105,8 @@ def in_another_process() -> Iterator[Starting]:
     started: list[OtherProcess] = []
 
     def start(place: Place, operation: str, database_id: UUID) -> OtherProcess:
-        answers, sending = _PROCESSES.Pipe(duplex=False)
-        process = _PROCESSES.Process(
-            target=carry_out, args=(place, operation, database_id, sending)
-        )
+        answers, sending = FORKED.Pipe(duplex=False)
+        process = FORKED.Process(target=carry_out, args=(place, operation, database_id, sending))
         process.start()
         sending.close()
         started.append(OtherProcess(process, answers))

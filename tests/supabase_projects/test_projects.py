@@ -20,7 +20,7 @@ from ghostcrm_provisioning.errors import (
     SupabaseRejected,
     ToldToWait,
 )
-from ghostcrm_provisioning.providers.supabase.patience import Patience
+from ghostcrm_provisioning.providers.supabase.patience import Patience, patience_for
 from tests.running_platform import create_project, wait_for
 from tests.supabase_projects.conftest import Asking, Starting, projects_in
 from tests.supabase_projects.workers import Place, Worker, working
@@ -37,6 +37,14 @@ def _rename(caller: httpx.Client, ref: str) -> None:
 
 def _remove(caller: httpx.Client, ref: str) -> None:
     caller.delete(f"/v1/projects/{ref}").raise_for_status()
+
+
+@pytest.mark.parametrize("request_seconds", [0.1, 5, 30, 300])
+def test_what_was_not_answered_is_waited_for_longer_than_a_request_may_take(
+    request_seconds: float,
+) -> None:
+    assert patience_for(request_seconds).create_grace >= max(30, 2 * request_seconds)
+    assert patience_for(30) == Patience()
 
 
 @pytest.fixture

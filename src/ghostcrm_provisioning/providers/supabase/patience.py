@@ -23,6 +23,9 @@ GOING = frozenset({"GOING_DOWN", "REMOVED"})
 # A word of ours, for a project whose status is ACTIVE_HEALTHY while a service of it is not yet.
 SERVICES = "SERVICES_COMING_UP"
 
+_REQUESTS_OF_GRACE = 3
+_LEAST_GRACE = 30.0  # seconds: that we do not wait for long does not make Supabase any quicker
+
 _DEADLINES = {
     # Usually two minutes; three quarters of an hour have been reported.
     "UNKNOWN": _HOUR,
@@ -104,6 +107,12 @@ class Patience:
                 seconds=round(seconds),
             )
         return ToldToWait(f"{said}, for {_words(seconds)}.", wait_seconds=self.next_look(seconds))
+
+
+def patience_for(request_seconds: float) -> Patience:
+    """Where one request may take so long: what was sent, and not answered in that time, may be done later
+    still."""
+    return Patience(create_grace=max(_LEAST_GRACE, _REQUESTS_OF_GRACE * request_seconds))
 
 
 def unusable(ref: str, status: str) -> ProjectUnusable:
