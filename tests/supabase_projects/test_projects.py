@@ -35,6 +35,10 @@ def _rename(caller: httpx.Client, ref: str) -> None:
     caller.patch(f"/v1/projects/{ref}", json={"name": "theirs now"}).raise_for_status()
 
 
+def _take_back(caller: httpx.Client, fault: dict[str, Any]) -> None:
+    assert caller.delete(f"/platform/faults/{fault['id']}").is_success
+
+
 def _remove(caller: httpx.Client, ref: str) -> None:
     caller.delete(f"/v1/projects/{ref}").raise_for_status()
 
@@ -200,12 +204,14 @@ async def test_a_project_that_others_deleted_is_not_made_anew(
 
 
 async def test_one_that_is_gone_before_it_was_ready_is_made_again(
-    worker: Worker, caller: httpx.Client, place: Place
+    worker: Worker, caller: httpx.Client, place: Place, fault: Asking
 ) -> None:
     database_id = uuid4()
+    stuck = fault(kind="stuck", method="POST", path="/v1/projects", state="COMING_UP")
     first = _named(caller, place, worker.projects.stamp(database_id))
     with pytest.raises(ToldToWait):
         await worker.once("ensure", database_id)
+    _take_back(caller, stuck)
     wait_for(caller, first["ref"])
     _remove(caller, first["ref"])
     second = await worker.until_done("ensure", database_id)
