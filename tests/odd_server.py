@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 
@@ -17,6 +18,7 @@ class Odd:
         self.silent = False
         self.heard: list[bytes] = []
         self.url = ""
+        self._at_work: set[asyncio.Task[Any]] = set()
 
     def says(self, status: int, body: Any, **headers: str) -> None:
         self.status = status
@@ -24,6 +26,9 @@ class Odd:
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._at_work.add(task)
         try:
             self.heard.append(await reader.readuntil(b"\r\n\r\n"))
             if self.silent:
@@ -37,3 +42,12 @@ class Odd:
             pass
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            self._at_work.discard(task)
+
+    async def close(self) -> None:
+        """Nobody is served any more."""
+        for task in tuple(self._at_work):
+            task.cancel()
+        await asyncio.gather(*self._at_work, return_exceptions=True)

@@ -604,6 +604,7 @@ class NotOffered(PermanentFailure):
     """What was asked for, databases of this provider have not."""
 
     code = "not_offered"
+    http_status = 409
     default_next_step = "Use what the error names instead."
 
 

@@ -130,7 +130,7 @@ async def test_whose_project_others_have_paused_or_deleted_is_told_so(
 
 
 async def test_a_password_is_not_told_to_whoever_asks_for_it_in_clear_text() -> None:
-    heard = bytearray()
+    heard, served = bytearray(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while len(await reader.read(4096)) == 8:  # may it be encrypted? It may not
@@ -138,6 +138,8 @@ async def test_a_password_is_not_told_to_whoever_asks_for_it_in_clear_text() -> 
         writer.write(b"R\0\0\0\x08\0\0\0\x03")  # AuthenticationCleartextPassword
         heard.extend(await reader.read(4096))
         writer.close()
+        await writer.wait_closed()
+        served.set()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -145,6 +147,7 @@ async def test_a_password_is_not_told_to_whoever_asks_for_it_in_clear_text() -> 
     async with server:
         with pytest.raises(ServerUnreachable, match="cleartext password"):
             await come_in(place, "a-secret-password")
+        await served.wait()
     assert b"a-secret-password" not in heard
 
 

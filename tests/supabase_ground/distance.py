@@ -90,3 +90,5 @@ async def _carry(
     finally:
         arriving.cancel()
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()

@@ -97,6 +97,7 @@ async def odd() -> AsyncIterator[Odd]:
     odd.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     yield odd
     server.close()
+    await odd.close()
 
 
 @pytest.fixture
