@@ -49,7 +49,12 @@ select format('event trigger %I', evtname), to_jsonb(e)::text from pg_event_trig
 union all
 select format('publication %I', pubname), to_jsonb(p)::text from pg_publication p
 union all
-select format('setting of %s in %s', setrole::regrole, setdatabase), setconfig::text from pg_db_role_setting
+-- In this database, and of the roles that client databases share; what else stands on the server changes meanwhile.
+select format('setting of %s in %s', s.setrole::regrole, s.setdatabase), s.setconfig::text
+from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole
+where s.setdatabase = (select oid from pg_database where datname = current_database())
+   or r.rolname in ('postgres', 'anon', 'authenticated', 'service_role', 'authenticator', 'supabase_admin',
+                    'supabase_auth_admin')
 union all
 select format('comment on %s', pg_describe_object(d.classoid, d.objoid, d.objsubid)), d.description
 from pg_description d join pg_class c on d.classoid = 'pg_class'::regclass and c.oid = d.objoid
