@@ -116,12 +116,13 @@ async def prove_isolation(
         raise IsolationNotProven("There is no login of the application to knock with.")
     proven = await read_proven(connection)
     probed = proven.with_rows_in[:_TABLES_PROBED] if proven else ()
-    # The catalog is read while a stranger knocks.
-    (fingerprint, tables), exposures, tried = await asyncio.gather(
-        read_fingerprint(connection, ground=ground),
-        _exposures(connection, "database_exposures", ground, logins=list(logins)),
-        _knock(application, probed),
-    )
+    # The catalog is read, both looks at it in one message, while a stranger knocks.
+    async with connection.pipeline():
+        (fingerprint, tables), exposures, tried = await asyncio.gather(
+            read_fingerprint(connection, ground=ground),
+            _exposures(connection, "database_exposures", ground, logins=list(logins)),
+            _knock(application, probed),
+        )
     _refuse(exposures)
     is_proven_catalog = proven is not None and proven.fingerprint == fingerprint
     if not is_proven_catalog:
@@ -378,28 +379,27 @@ async def _knock(
     Args:
         become: what a login must run that is not bound by RLS itself.
     """
-    async with application.transaction(force_rollback=True):
-        if become is not None:
-            await application.execute(become)
-        tried = await _knock_as_unknown_user(application, ground, probed)
-    async with application.transaction(force_rollback=True):
-        await application.execute("set local role anon")
-        await _knock_as_anon(application, ground, probed)
-    return len(tried)
+    stranger = await _knock_as_unknown_user(application, ground, probed, become)
+    await _knock_as_anon(application, ground, probed)
+    return stranger
 
 
 async def _knock_as_unknown_user(
-    connection: Connection, ground: Ground, probed: Sequence[str] | None
-) -> list[str]:
-    """As a signed-in user whom this client does not know; returns the tables that were tried."""
-    stranger = {"sub": str(uuid4()), "role": "authenticated", "aud": "authenticated"}
-    await connection.execute(
-        "select set_config('request.jwt.claims', %s, true)", (json.dumps(stranger),)
-    )
+    connection: Connection,
+    ground: Ground,
+    probed: Sequence[str] | None,
+    become: LiteralString | None,
+) -> int:
+    """As a signed-in user whom this client does not know; returns how many tables were tried."""
+    claims = {"sub": str(uuid4()), "role": "authenticated", "aud": "authenticated"}
+    caller = [
+        *([sql.SQL(become)] if become is not None else []),
+        sql.SQL("select set_config('request.jwt.claims', {}, true)").format(json.dumps(claims)),
+    ]
     if probed is None:
-        probed = await _readable(connection, ground)
+        probed = await _readable(connection, ground, *caller)
     try:
-        seen = await _visible(connection, probed)
+        seen = await _visible(connection, probed, *caller)
     except psycopg.errors.InsufficientPrivilege as refused:
         raise IsolationNotProven(
             f"The application's own login cannot be tried: {refused.diag.message_primary}."
@@ -408,30 +408,33 @@ async def _knock_as_unknown_user(
         raise IsolationNotProven(
             f"A stranger who is signed in sees rows of the table {seen[0]}.", table=seen[0]
         )
-    return list(probed)
+    return len(probed)
 
 
 async def _knock_as_anon(
     connection: Connection, ground: Ground, probed: Sequence[str] | None
 ) -> None:
+    caller = sql.SQL("set local role anon")
     if probed:
         try:
-            await _visible(connection, probed[:1])
+            await _visible(connection, probed[:1], caller)
         except psycopg.errors.InsufficientPrivilege:
             return
         raise IsolationNotProven(f"anon may read the table {probed[0]}.", table=probed[0])
-    if readable := await _readable(connection, ground):
+    if readable := await _readable(connection, ground, caller):
         raise IsolationNotProven(f"anon may read the table {readable[0]}.", table=readable[0])
 
 
-async def _readable(connection: Connection, ground: Ground) -> list[str]:
-    """The client's tables that the present role may read at all."""
-    rows = await (await connection.execute(PROOF["readable_tables"])).fetchall()
+async def _readable(connection: Connection, ground: Ground, *caller: sql.Composable) -> list[str]:
+    """The client's tables that this caller may read at all."""
+    rows = await _ask(connection, *caller, sql.SQL(PROOF["readable_tables"]))
     return [row["name"] for row in rows if ground.is_ours(row["name"])]
 
 
-async def _visible(connection: Connection, names: Sequence[str]) -> list[str]:
-    """Those of the tables in which the present role sees a row."""
+async def _visible(
+    connection: Connection, names: Sequence[str], *caller: sql.Composable
+) -> list[str]:
+    """Those of the tables in which this caller sees a row."""
     if not names:
         return []
     question = sql.SQL(" union all ").join(
@@ -440,5 +443,13 @@ async def _visible(connection: Connection, names: Sequence[str]) -> list[str]:
         )
         for name in names
     )
-    rows = await (await connection.execute(question)).fetchall()
-    return [row["name"] for row in rows]
+    return [row["name"] for row in await _ask(connection, *caller, question)]
+
+
+async def _ask(connection: Connection, *statements: sql.Composable) -> list[DictRow]:
+    """The rows of the last of the statements. All are one message to the server, and outside of a
+    transaction a transaction of their own: who is asking ends with it."""
+    cursor = await connection.execute(sql.SQL(";\n").join(statements), prepare=False)
+    while cursor.nextset():
+        pass
+    return await cursor.fetchall()
