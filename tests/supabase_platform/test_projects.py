@@ -139,6 +139,11 @@ def _nothing_secret_is_kept(server: Server, ref: str) -> None:
     seen = []
     for name in names:
         with server.superuser(str(name["datname"])) as records:
+            # That of a platform which another test is just starting may have no tables yet.
+            if not records.execute(
+                "select where to_regclass('ghostcrm.api_keys') is not null"
+            ).fetchall():
+                continue
             seen += records.execute(
                 """select length(secrets) as secrets, auth_settings,
                           (select count(*) from ghostcrm.api_keys k where k.project_id = p.id) as keys
