@@ -25,7 +25,10 @@ from ghostcrm_provisioning.client_database.isolation.catalog import (
     read_fingerprint,
     read_proven_facts,
 )
-from ghostcrm_provisioning.client_database.isolation.proof import whole_attack
+from ghostcrm_provisioning.client_database.isolation.proof import (
+    find_schema_exposures,
+    whole_attack,
+)
 from tests.isolation.conftest import Connection, as_owner, undone
 from tests.isolation.mutations import (
     catch_each,
@@ -148,6 +151,45 @@ async def test_a_new_function_with_its_owner_s_rights_is_a_difference(
             assert codes == ({"definer_added"} if differs else set())
 
 
+async def test_an_extension_hides_no_function_with_its_owner_s_rights(
+    breaking: Connection, proven: frozenset[Fact]
+) -> None:
+    """Whoever owns an extension may put what is theirs into it."""
+    for statement in (
+        "create function private.leak() returns setof public.profiles language sql stable"
+        " security definer set search_path = pg_catalog, pg_temp as 'select * from public.profiles'",
+        "grant execute on function private.leak() to authenticated",
+        "alter extension pg_trgm add function private.leak()",
+    ):
+        await as_owner(breaking, sql.SQL(statement))
+    codes = {each.code for each in compare(proven, await read_facts(breaking))}
+    assert codes == {"definer_added"}
+
+
+async def test_a_grant_of_one_column_is_a_grant(breaking: Connection) -> None:
+    """Of what a client has made itself: the rules are asked, not the comparison."""
+    for statement, said in (
+        (
+            "create materialized view private.copied as select email from public.profiles;"
+            "grant select (email) on private.copied to authenticated",
+            "materialized view private.copied",
+        ),
+        (
+            "create table private.kept (email text); grant select (email) on private.kept to authenticated",
+            "row level security is off on table private.kept",
+        ),
+        (
+            "create table public.own (email text); alter table public.own enable row level security;"
+            "grant select (email) on public.own to anon",
+            "anon may select relation own",
+        ),
+    ):
+        async with undone(breaking):
+            await as_owner(breaking, sql.SQL(statement))
+            found = await find_schema_exposures(breaking)
+        assert [said in each.sentence.lower() for each in found] == [True], (said, found)
+
+
 async def test_a_new_parent_of_a_table_is_a_difference(
     breaking: Connection, proven: frozenset[Fact]
 ) -> None:
@@ -182,6 +224,31 @@ async def test_supabase_auth_may_replace_what_says_who_is_asking_but_it_must_say
                 for caller in strangers(blueprint.access):
                     await attacker.attack_as(caller, outcome, ["tags"])
             assert ("identity_differs" in {each.code for each in outcome.findings}) is lies
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "coalesce(nullif(current_setting('request.headers', true), '')::json ->> 'x-sub',"
+        " nullif(current_setting('request.jwt.claims', true), '')::json ->> 'sub')",
+        "coalesce((select id from auth.users limit 1)::text,"
+        " nullif(current_setting('request.jwt.claims', true), '')::json ->> 'sub')",
+    ],
+)
+async def test_what_says_who_is_asking_rests_on_the_token_alone(
+    breaking: Connection, proven: frozenset[Fact], body: str
+) -> None:
+    """The attack cannot know what somebody would have to send to be let in."""
+    await breaking.execute("set local role supabase_auth_admin")
+    await breaking.execute(
+        sql.SQL(
+            "create or replace function auth.uid() returns uuid language sql stable as"
+            " $body$ select ({})::uuid $body$"
+        ).format(sql.SQL(body))
+    )
+    await breaking.execute("reset role")
+    findings = compare(proven, await read_facts(breaking))
+    assert [each.subject for each in findings] == ["auth.uid()"]
 
 
 async def test_a_client_s_own_well_protected_table_withstands_the_whole_attack(

@@ -13,6 +13,7 @@ from ghostcrm_provisioning.client_database.isolation.proof import (
     list_tables,
     verify,
 )
+from ghostcrm_provisioning.client_database.isolation.server import MadeLogin
 from ghostcrm_provisioning.client_database.isolation.verdict import Verdict
 from ghostcrm_provisioning.errors import GhostcrmError
 from ghostcrm_provisioning.providers.provider import (
@@ -79,6 +80,16 @@ async def attack(
                 *await provider.who_else_may_enter(request, administrator),
             ),
             access=access,
+            made=[
+                MadeLogin(
+                    f"{request.name}_{login.key}",
+                    login.member_of,
+                    acts_as=login.acts_as,
+                    creates=login.creates,
+                    temporary=login.temporary,
+                )
+                for login in request.logins
+            ],
             ground=ground,
         )
         tables = await list_tables(administrator, ground=ground)

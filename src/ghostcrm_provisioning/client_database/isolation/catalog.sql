@@ -60,8 +60,13 @@ with schemas as materialized (
     select f.oid, f.proowner, f.prosecdef, f.proconfig, f.proacl, f.prosrc, f.prosqlbody, f.prolang,
            format('%%s.%%s(%%s)', s.nspname, f.proname, pg_get_function_identity_arguments(f.oid)) as name
     from pg_proc f join schemas s on s.oid = f.pronamespace
-    where not exists (
-        select from of_extensions e where e.classid = 'pg_proc'::regclass and e.objid = f.oid
+    -- Whoever owns an extension can put functions of their own into it (ALTER EXTENSION … ADD), which does not
+    -- hide what these lend.
+    where (
+        f.prosecdef and f.proowner = to_regrole(quote_ident(%(owner)s))
+        or not exists (
+            select from of_extensions e where e.classid = 'pg_proc'::regclass and e.objid = f.oid
+        )
     )
       and (%(ours)s::text[] is null or f.prosecdef or format('%%I.%%I', s.nspname, f.proname) = any(%(ours)s))
 ), names as materialized (
@@ -97,9 +102,14 @@ select 'policy', format('%%s %%I', r.name, p.polname), format(
 from pg_policy p join relations r on r.oid = p.polrelid
 union all
 select 'function', f.name, case
-    -- Supabase Auth's own migrations replace what says who is asking; that it still says so is tried.
+    -- Supabase Auth's own migrations replace what says who is asking; that it still says so is tried. But it may
+    -- rest on nothing than the token's claims: what reads a table, or another setting (a header of the request, say),
+    -- could let in whoever knows what to send.
     when f.name = any(array['auth.uid()', 'auth.role()', 'auth.email()', 'auth.jwt()'])
-         and n.name = 'supabase_auth_admin' and not f.prosecdef
+         and n.name = 'supabase_auth_admin' and not f.prosecdef and f.proconfig is null
+         and f.prosqlbody is null and f.prolang = (select oid from pg_language where lanname = 'sql')
+         and lower(f.prosrc) ~ '^(\s|\m(select|coalesce|nullif|current_setting|case|when|then|else|end|is|not|and|or'
+             '|true|false|null|pg_catalog|operator|uuid|text|jsonb?)\M|''request\.jwt\.[a-z_.]*''|''[a-z_]*''|->>?|::|[(),;=.])*$'
     then 'belongs to supabase_auth_admin; invoker; replaced by Supabase Auth as it likes'
     else format(
         'belongs to %%s; %%s; %%s; %%s', n.name, case when f.prosecdef then 'definer' else 'invoker' end,

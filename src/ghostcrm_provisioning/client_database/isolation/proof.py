@@ -50,6 +50,7 @@ from ghostcrm_provisioning.client_database.isolation.catalog import (
     read_proven_facts,
     write_proven,
 )
+from ghostcrm_provisioning.client_database.isolation.server import SERVER, MadeLogin, expected
 from ghostcrm_provisioning.client_database.isolation.verdict import CATALOG, Finding, Verdict
 from ghostcrm_provisioning.client_database.roles import SHARED_ROLES
 from ghostcrm_provisioning.errors import InvalidBlueprint, IsolationNotProven
@@ -129,7 +130,7 @@ async def prove_isolation(
         if proven is not None:
             facts = await read_facts(connection, ground=ground)
             _refuse(compare(await read_proven_facts(connection), facts))
-        _refuse(await _schema_exposures(connection, ground))
+        _refuse(await find_schema_exposures(connection, ground=ground))
         tried = await _knock(application, None, ground=ground)
     how = "exactly as proven on the template" if is_proven_catalog else "proven from the ground up"
     return Observation(
@@ -166,6 +167,7 @@ async def verify(
     application: Connection | None,
     logins: tuple[str, ...],
     access: AccessMatrix | None,
+    made: Sequence[MadeLogin] = (),
     ground: Ground = PLAIN,
 ) -> Verdict:
     """The whole attack on a client database in use. All of it is rolled back; what it locks is its own
@@ -179,6 +181,7 @@ async def verify(
         application: with the application's own login.
         logins: the only ones that may connect to this database.
         access: what the blueprint promises; without it, strangers attack and nobody else.
+        made: those of the logins that we have made, as we have made them.
 
     Raises:
         psycopg.Error: something kept the attack from being made; nothing is said about isolation.
@@ -195,6 +198,8 @@ async def verify(
     if proven is not None:
         findings += compare(of_ours, facts)
     findings += await _exposures(connection, "database_exposures", ground, logins=list(logins))
+    if made and not ground.is_supabase:
+        findings += await find_server_exposures(connection, made, ground=ground)
     try:
         outcome = await whole_attack(
             caretaker, access, together=False, of_ours=of_ours, ground=ground
@@ -238,7 +243,7 @@ async def whole_attack(
         of_ours: what was proven on the template, or at birth: what a client has made itself need
             not be in the access matrix.
     """
-    findings = await _schema_exposures(connection, ground)
+    findings = await find_schema_exposures(connection, ground=ground)
     findings += await try_canary(connection, ground=ground)
     if access is not None:
         unlisted = await find_unlisted(connection, access)
@@ -281,7 +286,19 @@ def _finding_of(exposed: IsolationNotProven) -> Finding:
     return Finding("row_seen", exposed.message, subject=str(table) if table else None)
 
 
-async def _schema_exposures(connection: Connection, ground: Ground) -> list[Finding]:
+async def find_server_exposures(
+    connection: Connection, made: Sequence[MadeLogin], *, ground: Ground = PLAIN
+) -> list[Finding]:
+    """How the server's logins of this database differ from those that we made, to the worse."""
+    async with named_in_full(connection):
+        cursor = await connection.execute(
+            SERVER["server_exposures"], {**ground.rules, **expected(made)}
+        )
+        return _as_findings(await cursor.fetchall())
+
+
+async def find_schema_exposures(connection: Connection, *, ground: Ground = PLAIN) -> list[Finding]:
+    """Whatever in the schemas lets in somebody who must stay out, whoever has made it."""
     async with named_in_full(connection):
         return await _exposures(connection, "schema_exposures", ground)
 
@@ -290,7 +307,11 @@ async def _exposures(
     connection: Connection, look: str, ground: Ground, **parameters: list[str]
 ) -> list[Finding]:
     rows = await (await connection.execute(PROOF[look], {**ground.rules, **parameters})).fetchall()
-    sentences = [str(row["exposure"]) for row in rows]
+    return _as_findings(rows)
+
+
+def _as_findings(exposures: Sequence[DictRow]) -> list[Finding]:
+    sentences = [str(row["exposure"]) for row in exposures]
     return [Finding("exposure", f"{text[:1].upper()}{text[1:]}.") for text in sentences]
 
 

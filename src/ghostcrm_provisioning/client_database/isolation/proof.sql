@@ -36,6 +36,12 @@ with recursive strangers(oid, name) as (
               select from of_extensions e where e.classid = 'pg_class'::regclass and e.objid = c.oid
           )
       ))
+), relation_grants as materialized (  -- of a column as well
+    select r.oid, r.relkind, r.nspname, r.name, r.is_ours, a.grantee, a.privilege_type
+    from relations r, aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) a
+    union
+    select r.oid, r.relkind, r.nspname, r.name, r.is_ours, a.grantee, a.privilege_type
+    from relations r join pg_attribute c on c.attrelid = r.oid and c.attacl is not null, aclexplode(c.attacl) a
 ), functions as materialized (
     select f.oid, f.proacl, f.proowner, f.prosecdef, f.prorettype, s.is_platform
     from pg_proc f join schemas s on s.oid = f.pronamespace
@@ -51,19 +57,18 @@ select format('row level security is off on table %%s', r.name) as exposure
 from relations r
 where r.relkind in ('r', 'p') and not r.relrowsecurity
   and r.is_ours and (r.nspname = 'public' or exists (
-      select from aclexplode(r.relacl) a
-      where a.grantee in (0, 'anon'::regrole, 'authenticated'::regrole)
+      select from relation_grants g
+      where g.oid = r.oid and g.grantee in (0, 'anon'::regrole, 'authenticated'::regrole)
   ))
 union all
-select format('%%s may %%s relation %%s', w.name, lower(a.privilege_type), r.name)
-from relations r, aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) a
-     join strangers w on w.oid = a.grantee
-where r.is_ours
+select format('%%s may %%s relation %%s', w.name, lower(g.privilege_type), g.name)
+from relation_grants g join strangers w on w.oid = g.grantee
+where g.is_ours
 union all
-select format('authenticated may %%s the %%s %%s, which no policy protects', lower(a.privilege_type),
-              case r.relkind when 'm' then 'materialized view' else 'foreign table' end, r.name)
-from relations r, aclexplode(r.relacl) a
-where r.relkind in ('m', 'f') and r.is_ours and a.grantee = 'authenticated'::regrole
+select format('authenticated may %%s the %%s %%s, which no policy protects', lower(g.privilege_type),
+              case g.relkind when 'm' then 'materialized view' else 'foreign table' end, g.name)
+from relation_grants g
+where g.relkind in ('m', 'f') and g.is_ours and g.grantee = 'authenticated'::regrole
 union all
 select format('policy %%I on table %%s is for everyone', p.polname, r.name)
 from pg_policy p join relations r on r.oid = p.polrelid and r.is_ours
