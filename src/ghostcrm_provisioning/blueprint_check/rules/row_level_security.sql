@@ -60,6 +60,34 @@ where p.polpermissive and n.nspname <> all(%(foreign_schemas)s)
   and array['true', '(1 = 1)', '( SELECT true AS bool)', '( SELECT true)']
       && array[pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)]
 
+-- rule: policy_asks_nobody
+-- severity: error
+-- meaning: A policy looks at the row alone and never at who is asking: whoever is signed in gets the same rows, also who has been deactivated, or is nobody here.
+-- fix: Ask as well whether the caller is somebody here: (select private.my_role()) is not null, or the like.
+-- Who is asking, an expression can only learn from a query, a function that is not immutable, or CURRENT_USER and
+-- its kin. The WITH CHECK of an UPDATE is asked of rows that its USING has let through.
+select 'pg_policy' as catalog, p.oid as id, format('%%I on %%s', p.polname, p.polrelid::regclass) as object,
+       format('policy %%I on table %%s does not ask who is asking: %%s', p.polname, p.polrelid::regclass,
+              min(pg_get_expr(e.tree, p.polrelid))) as sentence
+from pg_policy p join pg_class c on c.oid = p.polrelid join pg_namespace n on n.oid = c.relnamespace
+cross join lateral (values (p.polqual), (case when p.polcmd = 'a' then p.polwithcheck end)) as e (tree)
+where p.polpermissive and n.nspname <> all(%(foreign_schemas)s)
+  and p.polroles && array['authenticated'::regrole::oid]
+  and e.tree::text !~ '\{(SUBLINK|SQLVALUEFUNCTION) '
+  -- What is so for every row is another rule's.
+  and pg_get_expr(e.tree, p.polrelid) not in ('true', 'false', '(1 = 1)')
+  and not exists (
+      select from regexp_matches(e.tree::text, ':(?:funcid|opfuncid) ([0-9]+)', 'g') as found (ids)
+      join pg_proc f on f.oid = found.ids[1]::oid
+      where f.provolatile <> 'i' and not (
+          f.pronamespace = 'pg_catalog'::regnamespace
+          -- Those look at the clock, or at the session's time zone.
+          and (f.proname in ('now', 'transaction_timestamp', 'statement_timestamp', 'clock_timestamp')
+               or f.proname ~ '^(date|timestamp|timestamptz|time)_')
+      )
+  )
+group by p.oid, p.polname, p.polrelid
+
 -- rule: policy_reads_user_metadata
 -- severity: error
 -- meaning: A policy believes user_metadata, which every user writes for themselves.
