@@ -22,6 +22,7 @@ from uuid import UUID
 
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, Plan, read_blueprint
 from ghostcrm_provisioning.client_database.plan_settings import (
+    is_plan_applied,
     list_features_now,
     refuse_what_does_not_fit,
 )
@@ -163,7 +164,8 @@ async def change_plan(
     """Have a client's plan changed; returns when that cannot be lost any more.
 
     The same wish while it is being carried out is the same run; a plan that the client has already
-    is nothing to do.
+    is nothing to do, unless its database says something else: whoever owns the schema can write there,
+    and what is declared may have changed since. Then it is applied anew.
 
     Args:
         allow_over_limit: accept what is over a limit that becomes lower: nothing is deleted, and
@@ -175,13 +177,22 @@ async def change_plan(
         PlanDoesNotFit: what is used is over a limit that becomes lower, as it was counted now. It is
             counted again when the plan is applied, and the run fails should it not fit then.
         Conflict: something else is being done for the client.
+        ServerUnreachable, DatabaseBusy: the client has the plan, and its database cannot be asked now
+            whether it says so.
     """
     client, blueprint = await _find(installation, client_id)
     then = blueprint.plan(plan)
     repeated = await installation.registrar.find_plan_change(client_id, plan)
-    if repeated is not None and not allow_over_limit:
+    applied_anew = False
+    if repeated is not None and repeated.run_id is None:
+        if await _stands(installation, client, then):
+            return repeated
+        applied_anew = True
+    elif repeated is not None and not allow_over_limit:
         return repeated
-    if not allow_over_limit and _allows_less(blueprint.plans.get(client.plan), then):
+    if not allow_over_limit and (
+        applied_anew or _allows_less(blueprint.plans.get(client.plan), then)
+    ):
         preview = await preview_plan_change(installation, client_id, plan)
         refuse_what_does_not_fit(preview.usages or (), plan)
     return await installation.registrar.change_plan(
@@ -190,7 +201,23 @@ async def change_plan(
         priority=then.priority,
         allow_over_limit=allow_over_limit,
         requested_by=requested_by,
+        applied_anew=applied_anew,
     )
+
+
+async def _stands(installation: Installation, client: Client, plan: Plan) -> bool:
+    """Whether the client's database and its application's login are as its plan says, seen now."""
+    provider = await installation.providers.of_server(client.server_id)
+    async with installation.control.connection() as control:
+        request, _ = await find_request(
+            control, installation.sealer, client, installation_id=installation.id
+        )
+    if await provider.offers_login(request, APPLICATION):
+        limit = await provider.connection_limit(request, APPLICATION)
+        if limit not in {None, plan.connection_limit}:
+            return False
+    async with _as_owner(installation, client) as connection:
+        return await is_plan_applied(connection, client.plan, plan)
 
 
 async def takes_something(installation: Installation, client_id: UUID, plan: str) -> bool:

@@ -242,12 +242,14 @@ class Registrar:
         priority: int,
         allow_over_limit: bool,
         requested_by: str,
+        applied_anew: bool = False,
     ) -> AcceptedPlanChange:
         """Accept that a client is to have another plan, or find the same wish.
 
         Args:
             plan: one that the client's blueprint has; ``priority`` is that plan's.
             allow_over_limit: holds for a change that is under way, too, until it is applied.
+            applied_anew: also when the client has that plan already.
 
         Raises:
             As :meth:`find_plan_change`.
@@ -256,7 +258,7 @@ class Registrar:
             await connection.execute(CLIENTS["lock_client"], {"client_id": client_id})
             client = await find_client(connection, client_id)
             repeated = await self._repeated_plan_change(connection, client, plan)
-            if repeated is not None:
+            if repeated is not None and not (applied_anew and repeated.run_id is None):
                 if allow_over_limit and repeated.run_id is not None:
                     await connection.execute(
                         PLAN_CHANGES["allow_over_limit"], {"run_id": repeated.run_id}

@@ -165,6 +165,48 @@ async def test_a_raised_limit_lets_the_next_contact_in_and_more_connections(
     assert await in_use.says() == ("ready", "large", "large")
 
 
+async def test_a_plan_that_somebody_has_raised_in_the_database_is_applied_anew(
+    in_use: InUse,
+) -> None:
+    """Whoever owns the schema can write there; so "has the plan already" is looked at, not believed."""
+    assert (await in_use.ask("medium")).run_id is None
+    for raised in (
+        "update public.client_plan set max_contacts = null",
+        f'alter role "{in_use.registered.database}_app" connection limit 1000',
+    ):
+        with in_use.inside() as connection:
+            connection.execute(raised.encode())
+        assert (await in_use.change("medium"))["status"] == "succeeded"
+        assert in_use.reality() == ("medium", 3, 0)
+        assert (await in_use.ask("medium")).run_id is None
+    with in_use.inside() as connection:
+        connection.execute("update public.client_plan set max_contacts = null")
+    in_use.add_contacts(7)
+    with pytest.raises(PlanDoesNotFit):
+        await in_use.ask("medium")
+    assert (await in_use.change("medium", allow_over_limit=True))["status"] == "succeeded"
+    with pytest.raises(psycopg.DatabaseError, match="no more contacts"):
+        in_use.add_contacts(1)
+
+
+async def test_verify_tells_of_limits_that_are_not_the_plan_s_and_closes_nobody(
+    in_use: InUse,
+) -> None:
+    async def told() -> list[str]:
+        rows = await in_use.installation.control.fetch_all("select subject from notifications")
+        return [row["subject"] for row in rows]
+
+    verifier = in_use.installation.verifier
+    assert (await verifier.verify(in_use.id, requested_by="test")).holds
+    assert await told() == []
+    with in_use.inside() as connection:
+        connection.execute("update public.client_plan set features = '{things,machines,reports}'")
+    for _ in range(2):
+        assert (await verifier.verify(in_use.id, requested_by="test")).holds
+    assert await told() == ["The database of ACME Corp allows something else than its plan"]
+    assert await in_use.says() == ("ready", "medium", "medium")
+
+
 async def test_what_was_changed_is_in_the_audit_and_in_the_log(in_use: InUse) -> None:
     run = await in_use.change("large")
     rows = await in_use.installation.control.fetch_all(

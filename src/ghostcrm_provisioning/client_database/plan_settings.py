@@ -10,7 +10,11 @@ from psycopg.rows import DictRow
 
 from ghostcrm_provisioning.client_database.blueprint import Plan
 from ghostcrm_provisioning.client_database.ground import PLAIN, Ground
-from ghostcrm_provisioning.client_database.plan_usage import Usage, compare_usage
+from ghostcrm_provisioning.client_database.plan_usage import (
+    Usage,
+    compare_usage,
+    only_looking,
+)
 from ghostcrm_provisioning.errors import PlanDoesNotFit
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.observation import Observation
@@ -70,6 +74,23 @@ async def list_features_now(connection: Connection) -> tuple[str, ...] | None:
         return None
     row = await (await connection.execute(PLAN_SETTINGS["features_now"])).fetchone()
     return () if row is None else tuple(row["features"])
+
+
+async def is_plan_applied(
+    connection: Connection, name: str, plan: Plan, *, become: str | None = None
+) -> bool:
+    """Whether this plan stands in the client database as declared; true where the blueprint keeps none.
+    Changes nothing, whatever the client has put in the table's place.
+
+    Args:
+        become: the owner of the schema, where the connection is not its own.
+    """
+    async with only_looking(connection):
+        if become is not None:
+            await connection.execute(sql.SQL("set local role {}").format(sql.Identifier(become)))
+        if not (await _what_is_kept(connection))["plan"]:
+            return True
+        return (await _observe_plan_row(connection, name, plan)).holds
 
 
 async def observe_changed_plan(connection: Connection, name: str, plan: Plan) -> Observation:

@@ -1,3 +1,11 @@
+-- name: was_told
+-- Whether the same was said of the client in the last days.
+select exists (
+    select from notifications
+    where client_id = %(client_id)s and subject = %(subject)s
+      and created_at > clock_timestamp() - make_interval(days => %(days)s)
+) as holds
+
 -- name: insert_notification
 insert into notifications (client_id, run_id, severity, subject, body, delivery)
 values (%(client_id)s, %(run_id)s, %(severity)s, %(subject)s, %(body)s, %(delivery)s)

@@ -24,6 +24,7 @@ NOTIFICATIONS = NamedSql(__package__, "notifications.sql")
 _SEVERITY_TYPES = {"info": "info", "warning": "warning", "critical": "failure"}
 _LONGEST_WAIT_SECONDS = 3600.0
 _MOST_SENTENCES = 20
+_DAYS_UNTIL_TOLD_AGAIN = 30
 
 
 class Notifier:
@@ -99,6 +100,29 @@ class Notifier:
                 f"{error.message}\n\nWhat to do: {error.next_step}\n"
                 "Nothing is said about its isolation; it stays as it is.\n"
                 f"Then: ghostcrm verify {client.id}"
+            ),
+        )
+
+    async def plan_differs(self, connection: Connection, client: Client) -> None:
+        """Record that a client's database allows something else than its plan, within the caller's
+        transaction; once in a while, not after every look."""
+        subject = f"The database of {client.name} allows something else than its plan"
+        asked = {"client_id": client.id, "subject": subject, "days": _DAYS_UNTIL_TOLD_AGAIN}
+        told = await (await connection.execute(NOTIFICATIONS["was_told"], asked)).fetchone()
+        if told is not None and told["holds"]:
+            return
+        await self._record(
+            connection,
+            client_id=client.id,
+            run_id=None,
+            severity="warning",
+            subject=subject,
+            body=(
+                f"The client has the plan {client.plan}; the limits or features in its database are others. "
+                "Somebody with its owner's login has changed them, or the plan's declaration was changed "
+                "since.\n\nWhat to do: see by how much, and have the plan applied anew:\n"
+                f"ghostcrm clients change-plan {client.id} {client.plan} --dry-run\n"
+                f"ghostcrm clients change-plan {client.id} {client.plan}"
             ),
         )
 

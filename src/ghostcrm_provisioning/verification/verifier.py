@@ -26,6 +26,7 @@ from structlog.typing import FilteringBoundLogger
 from ghostcrm_provisioning.audit.record import record
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, read_blueprint
 from ghostcrm_provisioning.client_database.isolation.verdict import Verdict
+from ghostcrm_provisioning.client_database.plan_settings import is_plan_applied
 from ghostcrm_provisioning.client_database.roles import APPLICATION
 from ghostcrm_provisioning.clients.client import Client, find_client, refuse_who_is_closed
 from ghostcrm_provisioning.clients.verdict import VERDICTS, StoredVerdict, list_verdicts
@@ -50,6 +51,7 @@ from ghostcrm_provisioning.provisioning.client_database_provisioner import Provi
 from ghostcrm_provisioning.provisioning.work import (
     ensure_caretaker,
     find_request,
+    ground_of,
     open_secrets,
     request_of,
 )
@@ -345,7 +347,40 @@ class Verifier:
         )
         if is_to_be_closed:
             await self._make_quarantine(turn, client)
+        elif stored.holds and client.status == "ready":
+            await self._look_at_plan(client)
         return stored
+
+    async def _look_at_plan(self, client: Client) -> None:
+        """Tell the operators when the client's database allows something else than its plan: whoever owns
+        the schema can write there. That opens nothing to anybody, so it is no finding and closes nobody."""
+        try:
+            stands = await self._plan_stands(client)
+        except Exception as problem:
+            # The verdict is there, and says nothing of this.
+            error = translated(problem, where="the look at the plan")
+            _log_of(client).warning("plan_not_seen", status="failed", error=error.as_record())
+            return
+        if not stands:
+            _log_of(client).warning("plan_differs", status="differs", plan=client.plan)
+            async with self._control.transaction() as connection:
+                await self._notifier.plan_differs(connection, client)
+
+    async def _plan_stands(self, client: Client) -> bool:
+        blueprint = await asyncio.to_thread(read_blueprint, client.blueprint)
+        request = await self._request(client, blueprint)
+        provider = await self._providers.of_server(client.server_id)
+        caretaker = await self._caretaker(client, provider, request)
+        async with provider.administer(request) as administrator:
+            owner = (await ground_of(provider, request, administrator)).owner
+        async with (
+            provider.administer(request)
+            if caretaker is None
+            else provider.log_in(request, caretaker)
+        ) as connection:
+            return await is_plan_applied(
+                connection, client.plan, blueprint.plan(client.plan), become=owner
+            )
 
     async def _attack(self, turn: Turn, client: Client) -> Verdict:
         blueprint = await asyncio.to_thread(read_blueprint, client.blueprint)
