@@ -48,6 +48,8 @@ _PARAMETERS = frozenset(
     }
 )  # fmt: skip
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+# A name, or an address, with the network interface that a link-local one needs.
+_HOST = re.compile(r"[\w.:-]+|[\w.:]*:[\w.:]*%[\w.-]+")
 _PLACEHOLDER = re.compile(r"\[.*\]|<.*>|YOUR[-_]?PASSWORD", re.IGNORECASE)
 _WHERE_TO_FIND_IT = (
     "Give the project's database URL instead, and the key beside it: in Supabase's dashboard it is under "
@@ -261,6 +263,11 @@ def _check_who_and_where(parameters: Mapping[str, str]) -> None:
             "The database URL names several hosts: a client's database is at one.",
             next_step="Name the one that takes writes, or the address that always leads there.",
         )
+    if not host.startswith("/") and not _HOST.fullmatch(host):
+        raise InvalidDatabaseUrl(
+            "The host in the database URL holds a character that no host's name or address has.",
+            next_step="Write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE. " + _HOW_TO_ENCODE,
+        )
     port = parameters.get("port", "5432")
     if not (port.isascii() and port.isdigit() and 0 < int(port) <= _HIGHEST_PORT):
         raise InvalidDatabaseUrl(
@@ -307,14 +314,19 @@ def _as_url(parameters: Mapping[str, str]) -> str:
     if host.startswith("/"):  # the folder of a socket, which cannot stand in the authority part
         place, rest = "", {"host": host, "port": port} | rest
     else:
-        place = f"{f'[{host}]' if ':' in host else host}:{port}"
+        place = f"{_in_brackets(host).replace('%', '%25')}:{port}"
     query = "&".join(f"{name}={quote(rest[name], safe='')}" for name in rest)
     return f"postgresql://{who}@{place}/{database}" + (f"?{query}" if query else "")
 
 
 def _place(parameters: Mapping[str, Any]) -> str:
     host = str(parameters["host"])
-    return host if host.startswith("/") else f"{host}:{parameters['port']}"
+    return host if host.startswith("/") else f"{_in_brackets(host)}:{parameters['port']}"
+
+
+def _in_brackets(host: str) -> str:
+    """As it stands before a port: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 # --- a project's URL ------------------------------------------------------------------------------
@@ -354,8 +366,7 @@ def _read_project_url(address: str) -> str:
 
 
 def _url_of(scheme: str, host: str, port: int | None) -> str:
-    place = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{place}" + (f":{port}" if port is not None else "")
+    return f"{scheme}://{_in_brackets(host)}" + (f":{port}" if port is not None else "")
 
 
 def _from_project(url: str, key: str | None, project_url: str | None) -> GivenDatabase:

@@ -6,8 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ghostcrm_provisioning.errors import (
     DatabaseRejected,
@@ -18,6 +22,7 @@ from ghostcrm_provisioning.errors import (
 from ghostcrm_provisioning.postgres_errors import translating
 from ghostcrm_provisioning.providers.owned_database import Place, connect_as_owner
 from ghostcrm_provisioning.providers.provider import DatabaseRequest, Provider
+from tests.conftest import Server
 from tests.every_provider.test_every_provider import can_enter, login_of, made, until_it_is_so
 from tests.every_provider.worlds import OnSupabase
 from tests.running_platform import RunningPlatform
@@ -94,6 +99,49 @@ async def test_what_was_closed_before_it_was_paused_is_closed_when_it_comes_back
     assert not await can_enter(url)
     await provider.reopen(request)
     assert await can_enter(url)
+
+
+async def test_logins_that_its_owner_has_made_are_shut_out_while_it_is_closed(
+    world: OnSupabase, server: Server
+) -> None:
+    provider, request = await world.provider(), world.request()
+    await made(provider, request)
+    url = await provider.login_url(request, login_of(request, "owner"))
+    who = conninfo_to_dict(url)
+    other = f"other_{request.database_id.hex}"
+    names = {"open": other, "shut": f"{other}_shut", "owner": str(who["user"])}
+    with server.superuser(str(who["dbname"])) as superuser:
+        if superuser.info.server_version < 160000:
+            pytest.skip("there, who makes roles could change those of the platform's own services, too")
+        # As Supabase's `postgres` may.
+        _do(superuser, "alter role {owner} createrole", names)
+    with psycopg.connect(url, autocommit=True) as owner:
+        _do(owner, "create role {open} login password 'a password'", names)
+        _do(owner, "create role {shut}", names)
+    theirs = make_conninfo(url, user=other, password="a password")
+    with server.superuser(str(who["dbname"])) as superuser:
+        _do(superuser, "grant connect on database {database} to {open}", names | {"database": str(who["dbname"])})
+    inside = psycopg.connect(theirs)
+    assert not (await provider.observe_closed(request)).holds
+    await provider.close(request)
+    seen = await provider.observe_closed(request)
+    assert seen.holds, seen.seen
+    with pytest.raises(psycopg.OperationalError):
+        inside.execute("select")
+    assert not await can_enter(theirs)
+    await provider.close(request)  # once more, after a crash
+    await provider.reopen(request)
+    assert await can_enter(theirs)
+    with server.superuser() as superuser:
+        row = superuser.execute(
+            "select rolcanlogin from pg_roles where rolname = %s", (names["shut"],)
+        ).fetchone()
+    assert row == {"rolcanlogin": False}
+
+
+def _do(connection: psycopg.Connection[Any], statement: str, names: dict[str, str]) -> None:
+    identifiers = {key: sql.Identifier(name) for key, name in names.items()}
+    connection.execute(sql.SQL(statement).format(**identifiers))  # type: ignore[arg-type]
 
 
 async def test_a_database_password_that_others_have_changed_is_said(

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -468,15 +469,24 @@ async def test_a_stranger_whom_a_crash_has_left_is_taken_and_removed(crm: ReadyP
     assert users_of(crm) == []
 
 
-async def test_somebody_else_under_its_id_is_left_alone(project: ReadyProject) -> None:
-    somebody = WantedUser(id=stranger_id(STAMP), email="ada@example.com")
-    async with admin_of(project) as admin:
+@pytest.mark.parametrize("planted", ["id", "email", "stamp"])
+async def test_whoever_was_planted_in_its_place_is_left_alone_and_keeps_nobody_from_attacking(
+    crm: ReadyProject, planted: str
+) -> None:
+    taken = stranger_id(STAMP)
+    somebody = {
+        "id": WantedUser(id=taken, email="ada@example.com"),
+        "email": WantedUser(id=uuid4(), email=f"stranger-{taken.hex}@ghostcrm.invalid"),
+        "stamp": WantedUser(taken, "ada@example.com", app_metadata={"ghostcrm_stranger": STAMP}),
+    }[planted]
+    async with admin_of(crm) as admin:
         await admin.ensure_user(somebody, hash_password("a password", cost=4))
-        with pytest.raises(StampMismatch):
-            await attack(project)
-        with pytest.raises(StampMismatch):
-            await remove_stranger(admin, STAMP)
-    assert [each["email"] for each in users_of(project)] == ["ada@example.com"]
+        assert (await attack(crm)).exposures == ()
+        if planted != "email":
+            with pytest.raises(StampMismatch):
+                await remove_stranger(admin, STAMP)
+        assert [each["email"] for each in users_of(crm)] == [somebody.email]
+        await admin.delete_user(somebody.id)
 
 
 async def test_who_is_cancelled_leaves_nobody(crm: ReadyProject) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ghostcrm_provisioning.client_database.roles import AUTH_ROLE, OWNER_ROLE
+from ghostcrm_provisioning.supabase_roles import PLATFORM_ROLES
 
 # Supabase makes these schemas, or an extension that it offers does, and it changes what is in them as it
 # likes. Source: the migrations of Supabase's own PostgreSQL image (github.com/supabase/postgres,
@@ -46,32 +47,6 @@ PLATFORM_SCHEMAS = (
     "topology",
     "vault",
 )
-
-# The roles with which Supabase works in a project, and `postgres`, which is the owner there. Named one by
-# one: on a server of our local platform, what begins with `supabase_` may be another project's. Source:
-# as above. Those that a request acts as (anon, authenticated, service_role, authenticator) are not among
-# them: what they may do is what is proven.
-PLATFORM_ROLES = (
-    "cli_login_postgres",
-    "dashboard_user",
-    "pgbouncer",
-    "pgsodium_keyholder",
-    "pgsodium_keyiduser",
-    "pgsodium_keymaker",
-    "pgtle_admin",
-    "postgres",
-    "supabase_admin",
-    "supabase_auth_admin",
-    "supabase_etl_admin",
-    "supabase_functions_admin",
-    "supabase_privileged_role",
-    "supabase_read_only_user",
-    "supabase_realtime_admin",
-    "supabase_replication_admin",
-    "supabase_storage_admin",
-    "supabase_superuser",
-)
-
 
 @dataclass(frozen=True)
 class Ground:

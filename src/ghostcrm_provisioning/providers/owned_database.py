@@ -227,9 +227,13 @@ async def end_sessions(
     await connection.execute(OWNED["end_sessions"], parameters | {"logins": names})
 
 
-async def others_inside(place: Place, connection: Connection) -> list[str]:
-    """With which logins somebody else is in there. Waits for sessions that may be ours and about to end."""
+async def others_inside(
+    place: Place, connection: Connection, *, also: Collection[str] = ()
+) -> list[str]:
+    """With which logins somebody else is in there: the owner's, the application's, and those that are named.
+    Waits for sessions that may be ours and about to end."""
     parameters = await _logins(place, connection)
+    parameters["logins"] = [*parameters["logins"], *also]
     until = time.monotonic() + _LINGERING_SECONDS
     while True:
         rows = await (await connection.execute(OWNED["others_inside"], parameters)).fetchall()

@@ -125,7 +125,7 @@ async def attack_api(
         TransientFailure: something could not be tried; nothing is proven.
         ToldToWait: no more requests are taken now.
         SupabaseAccessDenied: a key is not taken, so what is refused with it proves nothing.
-        StampMismatch, SupabaseRejected: the stranger cannot be made, or not signed in.
+        SupabaseRejected: the stranger cannot be made, or not signed in.
     """
     async with AsyncExitStack() as resources:
 

@@ -5,7 +5,7 @@ Also how two workers are kept from asking for the same project at once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -158,3 +158,18 @@ class ProjectRecords:
 
     async def forget_schemas(self, database_id: UUID) -> None:
         await self._control.execute(SUPABASE_PROJECTS["forget_schemas"], database_id=database_id)
+
+    async def keep_logins(self, database_id: UUID, logins: Collection[str]) -> None:
+        """Record which logins of its owner's making might log in, before they are shut out."""
+        await self._control.execute(
+            SUPABASE_PROJECTS["keep_logins"], database_id=database_id, logins=sorted(logins)
+        )
+
+    async def logins_before_closing(self, database_id: UUID) -> frozenset[str]:
+        row = await self._control.fetch_one(
+            SUPABASE_PROJECTS["logins_before_closing"], database_id=database_id
+        )
+        return frozenset() if row is None else frozenset(row["logins_before_closing"])
+
+    async def forget_logins(self, database_id: UUID) -> None:
+        await self._control.execute(SUPABASE_PROJECTS["forget_logins"], database_id=database_id)

@@ -75,3 +75,16 @@ where database_id = %(database_id)s and pause_refused_at is not null
 
 -- name: forget_schemas
 update supabase_projects set schemas_before_closing = null where database_id = %(database_id)s
+
+-- name: keep_logins
+-- Whoever closes it again, finds some of them shut out already.
+update supabase_projects
+set logins_before_closing =
+    array(select distinct login from unnest(logins_before_closing || %(logins)s::text[]) login order by login)
+where database_id = %(database_id)s
+
+-- name: logins_before_closing
+select logins_before_closing from supabase_projects where database_id = %(database_id)s
+
+-- name: forget_logins
+update supabase_projects set logins_before_closing = '{}' where database_id = %(database_id)s

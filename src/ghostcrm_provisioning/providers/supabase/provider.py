@@ -4,8 +4,9 @@ A project is made, found, paused and deleted by :mod:`.projects`; in its databas
 the session pooler (which is reached over IPv4 as well), and beside it run Auth, REST and Storage.
 
 A project is closed by what its owner can change: REST shows no schema of ours, the owner's password is
-another one, which only we know, and the application's own login is shut out. Auth and Storage go on
-answering; who must not be answered at all is suspended, which pauses the project.
+another one, which only we know, and the application's own login is shut out, like those that the owner has
+made (:mod:`.other_logins`). Auth and Storage go on answering; who must not be answered at all is suspended,
+which pauses the project.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from ghostcrm_provisioning.providers.provider import (
     Login,
     ProjectServices,
 )
+from ghostcrm_provisioning.providers.supabase import other_logins
 from ghostcrm_provisioning.providers.supabase.documents import HEALTHY, Pooler, Project
 from ghostcrm_provisioning.providers.supabase.key_rotation import KeyRotation
 from ghostcrm_provisioning.providers.supabase.management_api import ManagementApi
@@ -352,6 +354,11 @@ class SupabaseProvider:
         await self._api.set_database_password(project.ref, request.closed_password)
         async with self.administer(request) as connection:
             await owned.shut_application_out(connection)
+            others = await other_logins.find_others(connection)
+            await self._records.keep_logins(
+                request.database_id, [each.name for each in others if each.may_log_in]
+            )
+            await other_logins.shut_out(connection, others)
             await owned.end_sessions(await self._place(request), connection)
 
     async def observe_closed(self, request: DatabaseRequest) -> Observation:
@@ -367,8 +374,14 @@ class SupabaseProvider:
         async with self.administer(request) as connection:
             if await owned.application_may_log_in(connection):
                 return Observation(False, "the application may still log in")
-            if others := await owned.others_inside(await self._place(request), connection):
-                return Observation(False, f"{', '.join(others)} is still connected to it")
+            others = await other_logins.find_others(connection)
+            if still_open := await other_logins.still_open(connection, others):
+                return Observation(False, f"the login {still_open[0]} may still enter it")
+            inside = await owned.others_inside(
+                await self._place(request), connection, also=[each.name for each in others]
+            )
+            if inside:
+                return Observation(False, f"{', '.join(inside)} is still connected to it")
         return Observation(True, "REST shows nothing, nobody may enter it, and nobody is in it")
 
     async def admit(self, request: DatabaseRequest, login: Login) -> None:
@@ -384,11 +397,15 @@ class SupabaseProvider:
             for login in request.logins:
                 if login.key == owned.APPLICATION and login.password is not None:
                     await owned.ensure_application_login(connection, login)
+            await other_logins.let_in(
+                connection, await self._records.logins_before_closing(request.database_id)
+            )
         await self._api.set_database_password(project.ref, request.owner_password)
         shown = await self._records.schemas_before_closing(request.database_id)
         await self._api.set_postgrest(project.ref, db_schema=shown or _EVERYTHING)
         if (await self._api.postgrest(project.ref)).schemas == CLOSED_SCHEMA:
             raise PostconditionNotMet(f"The project {project.ref} shows nothing yet.")
+        await self._records.forget_logins(request.database_id)
         await self._records.forget_schemas(request.database_id)
         await self._records.forget_refused_pause(request.database_id)
 

@@ -3,6 +3,9 @@
 Made through the admin API, signed in with a password that is made up and forgotten, and removed afterwards.
 The id follows from the stamp of the database, so that one whom a crash has left is found by the next who
 needs one; and only with our stamp in ``app_metadata``, which users cannot change, is a user taken for it.
+
+Whoever has the project's secret key can make a user of that id, or of that email, first. That one is left alone,
+and the stranger gets an id that nobody knows before: nobody can keep the attack from being made.
 """
 
 from __future__ import annotations
@@ -10,9 +13,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
-from ghostcrm_provisioning.errors import GhostcrmError, NotFound, PostconditionNotMet, StampMismatch
+from ghostcrm_provisioning.errors import (
+    AdminEmailTaken,
+    GhostcrmError,
+    NotFound,
+    PostconditionNotMet,
+    StampMismatch,
+)
 from ghostcrm_provisioning.passwords import hash_password, make_temporary_password
 from ghostcrm_provisioning.providers.supabase.auth_admin import AuthAdmin, WantedUser
 from ghostcrm_provisioning.providers.supabase.project_api import ProjectApi, code_of
@@ -39,25 +48,24 @@ async def signed_in_stranger(admin: AuthAdmin, door: ProjectApi, stamp: str) -> 
         stamp: of the database; names no client.
 
     Raises:
-        StampMismatch: somebody else is there under the stranger's id; left alone.
         PostconditionNotMet: the sign-in was refused; somebody else may be doing the same.
         others, as AuthAdmin does.
     """
-    user_id = stranger_id(stamp)
-    # A name that no mail is ever sent to (RFC 2606).
-    email = f"stranger-{user_id.hex}@ghostcrm.invalid"
     password = make_temporary_password()
-    if not await _find(admin, stamp):
-        hashed = await asyncio.to_thread(hash_password, password)
-        wanted = WantedUser(id=user_id, email=email, app_metadata={_STAMP: stamp})
-        await admin.ensure_user(wanted, hashed)
-    else:
-        try:
-            await admin.set_password(user_id, password)
-        except NotFound:
-            raise PostconditionNotMet("The stranger was removed before the sign-in.") from None
+    user_id = stranger_id(stamp)
     try:
-        yield await _sign_in(door, email, password)
+        if not await _find(admin, stamp):
+            await _make(admin, user_id, stamp, password)
+        else:
+            await admin.set_password(user_id, password)
+    except NotFound:
+        raise PostconditionNotMet("The stranger was removed before the sign-in.") from None
+    except (StampMismatch, AdminEmailTaken):
+        get_logger("supabase").warning("stranger_id_taken", userId=str(user_id))
+        user_id = uuid4()
+        await _make(admin, user_id, stamp, password)
+    try:
+        yield await _sign_in(door, _email(user_id), password)
     except BaseException:
         await _remove_quietly(admin, user_id)
         raise
@@ -76,9 +84,23 @@ async def remove_stranger(admin: AuthAdmin, stamp: str) -> bool:
     return True
 
 
+def _email(user_id: UUID) -> str:
+    """One that no mail is ever sent to (RFC 2606)."""
+    return f"stranger-{user_id.hex}@ghostcrm.invalid"
+
+
+async def _make(admin: AuthAdmin, user_id: UUID, stamp: str, password: str) -> None:
+    hashed = await asyncio.to_thread(hash_password, password)
+    wanted = WantedUser(id=user_id, email=_email(user_id), app_metadata={_STAMP: stamp})
+    await admin.ensure_user(wanted, hashed)
+
+
 async def _find(admin: AuthAdmin, stamp: str) -> bool:
-    found = await admin.find_user(stranger_id(stamp))
-    if found is not None and found.app_metadata.get(_STAMP) != stamp:
+    user_id = stranger_id(stamp)
+    found = await admin.find_user(user_id)
+    if found is not None and (
+        found.app_metadata.get(_STAMP) != stamp or found.email != _email(user_id)
+    ):
         raise StampMismatch(
             f"The user {found.id} at the project does not carry our stamp.",
             next_step="Find out who it is; this system will neither use nor remove this user.",
