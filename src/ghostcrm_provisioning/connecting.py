@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -27,7 +28,7 @@ from ghostcrm_provisioning.clients.client import (
     refuse_who_is_closed,
 )
 from ghostcrm_provisioning.clients.credentials import Credentials, with_password_for
-from ghostcrm_provisioning.errors import ClientNotReady, InvalidInput, NotFound
+from ghostcrm_provisioning.errors import ClientNotReady, GhostcrmError, InvalidInput, NotFound
 from ghostcrm_provisioning.passwords import hash_password, make_temporary_password
 from ghostcrm_provisioning.provisioning.pause import find_pause, paused_by_itself
 from ghostcrm_provisioning.provisioning.work import (
@@ -40,6 +41,8 @@ from ghostcrm_provisioning.provisioning.work import (
     request_of,
 )
 from ghostcrm_provisioning.wiring import Installation
+
+_LONGEST_LOOK_SECONDS = 5.0  # at a project's own API, before a connection is given without it
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,40 @@ async def connect_to(
         anon_key=_first(keys, "publishable", "anon"),
         service_role_key=_first(keys, "secret", "service_role"),
         supabase_url=keys["url"],
-        warning=_warning(role, database_url),
+        warning=" ".join(
+            filter(
+                None,
+                (
+                    _warning(role, database_url),
+                    await _keys_warning(installation, client, credentials),
+                ),
+            )
+        )
+        or None,
+    )
+
+
+async def _keys_warning(
+    installation: Installation, client: Client, credentials: Credentials
+) -> str | None:
+    """Keys can be deleted and disabled in a project's dashboard, where we do not hear of it."""
+    provider = await installation.providers.of_server(client.server_id)
+    services = provider.services(request_of(client, credentials, installation_id=installation.id))
+    refused: tuple[str, ...] = ()
+    # Who does not answer now, has not refused them.
+    with suppress(GhostcrmError, TimeoutError):
+        async with asyncio.timeout(_LONGEST_LOOK_SECONDS):
+            refused = () if services is None else await services.refused_keys()
+    if services is None or not refused:
+        return None
+    return (
+        f"The project does not take the {' and the '.join(refused)} any more: somebody has deleted or disabled "
+        + (
+            f"it. Have its keys exchanged with `ghostcrm clients rotate {client.id} --keys`."
+            if services.keys_are_ours
+            else "it. It was given to us: tell the new one with "
+            f"`ghostcrm clients rotate {client.id} --database-key-file FILE`."
+        )
     )
 
 

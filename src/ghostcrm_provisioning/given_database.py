@@ -103,6 +103,14 @@ class GivenDatabase:
         return str(conninfo_to_dict(self.database_url)["user"])
 
     @property
+    def plain_user(self) -> str:
+        """The login by its own name: a pooler wants to hear the project behind it."""
+        of_pooler = _POOLER_USER.fullmatch(self.user)
+        if of_pooler is not None and _POOLER_HOST.fullmatch(self.host):
+            return self.user.removesuffix(f".{of_pooler['ref']}")
+        return self.user
+
+    @property
     def certificates(self) -> str | None:
         """The file with whom to trust, on this machine; ``system`` for those that the system trusts."""
         named = conninfo_to_dict(self.database_url).get("sslrootcert")
@@ -266,7 +274,8 @@ def _check_who_and_where(parameters: Mapping[str, str]) -> None:
     if not host.startswith("/") and not _HOST.fullmatch(host):
         raise InvalidDatabaseUrl(
             "The host in the database URL holds a character that no host's name or address has.",
-            next_step="Write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE. " + _HOW_TO_ENCODE,
+            next_step="Write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE. "
+            + _HOW_TO_ENCODE,
         )
     port = parameters.get("port", "5432")
     if not (port.isascii() and port.isdigit() and 0 < int(port) <= _HIGHEST_PORT):

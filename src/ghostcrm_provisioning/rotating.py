@@ -74,12 +74,14 @@ async def rotate_credentials(
     if passwords and not offered.passwords:
         raise NotOffered(
             f"The database of {client.name} was given to us, and the password of its login is not ours to change.",
-            next_step="Have whoever gave the database change it.",
+            next_step="Have whoever gave the database change it, and tell the new URL with "
+            f"`ghostcrm clients rotate {client.id} --database-url-file FILE`.",
         )
     if keys and not offered.keys:
         raise NotOffered(
             f"The project of {client.name} was given to us with its key: its keys are not ours to exchange.",
-            next_step="Exchange them in the project's dashboard; for passwords alone, say --passwords.",
+            next_step="Exchange them in the project's dashboard, and tell the new one with "
+            f"`ghostcrm clients rotate {client.id} --database-key-file FILE`; for passwords alone, say --passwords.",
         )
     if legacy_keys and not offered.legacy_keys:
         raise NotOffered(
@@ -120,5 +122,6 @@ async def _find_offered(installation: Installation, client: Client) -> _Offered:
 def _nothing_is_ours(client: Client) -> NotOffered:
     return NotOffered(
         f"Everything that opens the database of {client.name} was given to us, and is not ours to change.",
-        next_step="Have whoever gave the database change its password and keys.",
+        next_step="Have whoever gave the database change its password and keys, and tell the new ones with "
+        f"`ghostcrm clients rotate {client.id} --database-url-file FILE --database-key-file FILE`.",
     )

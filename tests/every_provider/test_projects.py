@@ -112,7 +112,9 @@ async def test_logins_that_its_owner_has_made_are_shut_out_while_it_is_closed(
     names = {"open": other, "shut": f"{other}_shut", "owner": str(who["user"])}
     with server.superuser(str(who["dbname"])) as superuser:
         if superuser.info.server_version < 160000:
-            pytest.skip("there, who makes roles could change those of the platform's own services, too")
+            pytest.skip(
+                "there, who makes roles could change those of the platform's own services, too"
+            )
         # As Supabase's `postgres` may.
         _do(superuser, "alter role {owner} createrole", names)
     with psycopg.connect(url, autocommit=True) as owner:
@@ -120,7 +122,11 @@ async def test_logins_that_its_owner_has_made_are_shut_out_while_it_is_closed(
         _do(owner, "create role {shut}", names)
     theirs = make_conninfo(url, user=other, password="a password")
     with server.superuser(str(who["dbname"])) as superuser:
-        _do(superuser, "grant connect on database {database} to {open}", names | {"database": str(who["dbname"])})
+        _do(
+            superuser,
+            "grant connect on database {database} to {open}",
+            names | {"database": str(who["dbname"])},
+        )
     inside = psycopg.connect(theirs)
     assert not (await provider.observe_closed(request)).holds
     await provider.close(request)
@@ -141,7 +147,7 @@ async def test_logins_that_its_owner_has_made_are_shut_out_while_it_is_closed(
 
 def _do(connection: psycopg.Connection[Any], statement: str, names: dict[str, str]) -> None:
     identifiers = {key: sql.Identifier(name) for key, name in names.items()}
-    connection.execute(sql.SQL(statement).format(**identifiers))  # type: ignore[arg-type]
+    connection.execute(sql.SQL(statement).format(**identifiers))
 
 
 async def test_a_database_password_that_others_have_changed_is_said(

@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from ghostcrm_provisioning.connecting import connect_to
-from ghostcrm_provisioning.errors import ClientSuspended
+from ghostcrm_provisioning.errors import ClientSuspended, SupabaseAccessDenied
+from ghostcrm_provisioning.rotating import rotate_credentials
 from tests.integration.control import find_run
-from tests.lifecycle.lives import Life, is_let_in
+from tests.lifecycle.lives import Life, carry_out, is_let_in
 from tests.running_platform import RunningPlatform, wait_for
 
 
@@ -46,6 +47,29 @@ async def test_while_one_waits_it_is_said_for_what(on_supabase: Life) -> None:
     assert run["status"] == "waiting"
     assert "is PAUSING: it is being paused" in run["error"]["message"]
     await on_supabase.carry_out(accepted)
+
+
+async def test_a_key_that_others_have_deleted_is_said_and_exchanged(
+    on_supabase: Life, platform: RunningPlatform, ref: str
+) -> None:
+    life, keys = on_supabase, f"/v1/projects/{ref}/api-keys"
+    with platform.caller() as caller:
+        for each in caller.get(keys).json():
+            if each["type"] == "secret":
+                caller.delete(f"{keys}/{each['id']}").raise_for_status()
+    for expected in (True, False):
+        opened = await connect_to(life.installation, life.id, role="owner", requested_by="test")
+        is_said = "does not take the service role key any more" in (opened.warning or "")
+        assert is_said == expected, opened.warning
+        if expected:
+            assert f"clients rotate {life.id} --keys" in (opened.warning or "")
+            with pytest.raises(SupabaseAccessDenied) as refused:
+                await life.installation.verifier.verify(life.id, requested_by="test")
+            assert "clients rotate" in refused.value.next_step
+            accepted = await rotate_credentials(
+                life.installation, life.id, requested_by="test", keys=True
+            )
+            await carry_out(life.installation, accepted.run_id)
 
 
 async def test_a_suspended_project_answers_nothing(

@@ -94,6 +94,15 @@ def read_database_key(file: str | None, settings: Settings) -> str | None:
     return _opened(settings.existing_database_key)
 
 
+def read_first_line(file: str | None, option: str) -> str | None:
+    """What is in the file that the option names, ``-`` for stdin; None without one.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
+    return None if file is None else _first_line(file, option)
+
+
 def refuse_two_from_stdin(*, password_stdin: bool, files: tuple[str | None, ...]) -> None:
     """Raises InvalidInput when more than one thing is to be read from there."""
     if [*files, _STDIN if password_stdin else None].count(_STDIN) > 1:

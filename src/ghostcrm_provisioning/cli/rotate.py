@@ -8,6 +8,7 @@ from uuid import UUID
 import typer
 from rich.markup import escape
 
+from ghostcrm_provisioning.cli.given_database import read_first_line, refuse_two_from_stdin
 from ghostcrm_provisioning.cli.lifecycle import NoWait, Reason, Timeout
 from ghostcrm_provisioning.cli.output import (
     Json,
@@ -22,7 +23,8 @@ from ghostcrm_provisioning.cli.session import ClientId, find_client_id, run_with
 from ghostcrm_provisioning.clients.client import Client
 from ghostcrm_provisioning.clients.rotation import Rotation, read_rotation
 from ghostcrm_provisioning.clients.run import Run
-from ghostcrm_provisioning.errors import StillRunning
+from ghostcrm_provisioning.errors import InvalidInput, StillRunning
+from ghostcrm_provisioning.given_again import give_again
 from ghostcrm_provisioning.rotating import rotate_credentials
 from ghostcrm_provisioning.rotation_registrar import AcceptedRotation
 from ghostcrm_provisioning.wiring import Installation
@@ -53,6 +55,20 @@ def rotate_command(
             help="With the passwords, end the sessions that are open. Otherwise they stay open.",
         ),
     ] = False,
+    database_url_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of a database that was given: its URL as it is now, from the first line of a file, `-` for stdin.",
+        ),
+    ] = None,
+    database_key_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Likewise: the service role key or a secret key of its project, as it is now.",
+        ),
+    ] = None,
     reason: Reason = None,
     no_wait: NoWait = False,
     timeout: Timeout = 600.0,
@@ -64,14 +80,40 @@ def rotate_command(
     the new one, from `clients connect`. The old keys of a project are deleted once the new ones open it; what is
     not ours is left, and named. Interrupted, it goes on with the same new ones; nobody is locked out.
 
+    Of a database that was given, password and key are its giver's to change: tell the new ones with
+    --database-url-file and --database-key-file. They are seen to open the same database, and then kept; nothing is
+    changed in it.
+
     \b
     Examples:
       ghostcrm clients rotate 52d3a2c1 --reason "somebody has left"
       ghostcrm clients rotate 52d3a2c1 --passwords --end-sessions
+      ghostcrm clients rotate 52d3a2c1 --database-url-file ./acme-database-url
     """
+    is_given = database_url_file is not None or database_key_file is not None
 
     async def work(installation: Installation) -> int:
         found = await find_client_id(installation, client_id)
+        if is_given:
+            if keys or passwords or legacy_keys or end_sessions:
+                raise InvalidInput("What is given is taken as it is: leave the other options out.")
+            refuse_two_from_stdin(
+                password_stdin=False, files=(database_url_file, database_key_file)
+            )
+            where = await give_again(
+                installation,
+                found,
+                database_url=read_first_line(database_url_file, "--database-url-file"),
+                database_key=read_first_line(database_key_file, "--database-key-file"),
+                requested_by="cli",
+                reason=reason,
+            )
+            client, _, document = await describe(installation, found)
+            if as_json:
+                print_json(document | {"changed": True})
+            else:
+                out.print(f"[bold]{escape(client.name)}[/]: what was given opens {escape(where)}.")
+            return 0
         accepted = await rotate_credentials(
             installation,
             found,

@@ -48,6 +48,7 @@ PLATFORM_SCHEMAS = (
     "vault",
 )
 
+
 @dataclass(frozen=True)
 class Ground:
     """What a client database stands on.

@@ -229,6 +229,13 @@ class ProjectServices(Protocol):
             legacy: switch the keys ``anon`` and ``service_role`` off, too.
         """
 
+    async def refused_keys(self) -> tuple[str, ...]:
+        """Which of the keys that we know open nothing any more, in words; asked of the services themselves.
+
+        Raises:
+            SupabaseUnavailable: they do not answer.
+        """
+
     async def observe_user(self, user: WantedUser) -> Observation:
         """Whether the user is there, with this id and email."""
 

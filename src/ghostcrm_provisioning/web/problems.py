@@ -67,7 +67,8 @@ def hint_of(next_step: str) -> str:
 
 def _call(command: re.Match[str]) -> str:
     call = _AS_CALL.get(command["words"])
-    if call is None:
+    # What a file of the caller's machine holds, only the command takes.
+    if call is None or "--database-" in command["rest"]:
         return command[0]
     words = command["rest"].split()
     client_id = words[0] if words and not words[0].startswith("-") else "ID"

@@ -28,6 +28,7 @@ from psycopg import sql
 from ghostcrm_provisioning.errors import (
     DatabaseClosed,
     DatabaseNotUsable,
+    DatabaseRejected,
     GhostcrmError,
     NotOffered,
     PostconditionNotMet,
@@ -190,8 +191,14 @@ class ExistingProvider:
 
     # --- getting in -------------------------------------------------------------------------------
 
-    def administer(self, request: DatabaseRequest) -> AbstractAsyncContextManager[Connection]:
-        return connect(_given(request))
+    @asynccontextmanager
+    async def administer(self, request: DatabaseRequest) -> AsyncIterator[Connection]:
+        async with AsyncExitStack() as inside:
+            try:
+                connection = await inside.enter_async_context(connect(_given(request)))
+            except DatabaseRejected as refused:
+                raise _changed_by_its_giver(refused) from None
+            yield connection
 
     async def administer_url(self, request: DatabaseRequest) -> str:
         return _given(request).database_url
@@ -437,9 +444,10 @@ class ExistingProvider:
 
     async def _known(self, request: DatabaseRequest) -> Examination:
         """What was seen of the database when it was last looked at; that it is Supabase's, say, does not
-        change."""
-        if request.database_id not in self._seen:
-            given = _given(request)
+        change. Under another URL it is looked at again."""
+        given = _given(request)
+        seen = self._seen.get(request.database_id)
+        if seen is None or seen.given != given:
             async with connect(given) as connection:
                 await self._examine(connection, given, request)
         return self._seen[request.database_id]
@@ -674,6 +682,17 @@ async def _take_away(connection: Connection, given: GivenDatabase, logins: dict[
         )
 
 
+def _changed_by_its_giver(refused: DatabaseRejected) -> DatabaseRejected:
+    if "password" not in refused.message.lower():
+        return refused
+    return DatabaseRejected(
+        refused.message,
+        next_step="Has its giver changed the password? Tell the new URL with `ghostcrm clients rotate ID "
+        "--database-url-file FILE`; of a client that is not ready yet, register it again with the new URL, then "
+        "`ghostcrm clients retry ID`.",
+    )
+
+
 def _not_offered(key: str) -> GhostcrmError:
     instead = {
         "app": "Connect as owner and `set role authenticated`, or use the project's API. The client has a "
@@ -694,7 +713,8 @@ def _not_ours_to_change(key: str) -> GhostcrmError:
     return NotOffered(
         f"This client's database was given to us, and has no login {key!r} of ours: the password of the login "
         "that was given is not ours to change.",
-        next_step="Have whoever gave the database change it.",
+        next_step="Have whoever gave the database change it, and tell the new URL with `ghostcrm clients rotate ID "
+        "--database-url-file FILE`.",
     )
 
 

@@ -37,12 +37,16 @@ class GivenServices(ProjectUsers):
         self._request_seconds = request_seconds
 
     async def keys(self) -> ServiceKeys:
+        return self._opened_by()[0]
+
+    def _opened_by(self) -> tuple[ServiceKeys, float]:
         is_new = self._key.startswith("sb_secret_")
-        return ServiceKeys(
+        known = ServiceKeys(
             url=self._url,
             secret=self._key if is_new else None,
             service_role=None if is_new else self._key,
         )
+        return known, self._request_seconds
 
     @property
     def keys_are_ours(self) -> bool:

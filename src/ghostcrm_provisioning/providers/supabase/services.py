@@ -9,6 +9,7 @@ from ghostcrm_provisioning.errors import (
     Conflict,
     PostconditionNotMet,
     ProjectGone,
+    SupabaseAccessDenied,
     Superseded,
 )
 from ghostcrm_provisioning.observation import Observation
@@ -19,7 +20,7 @@ from ghostcrm_provisioning.providers.provider import (
     ServiceKeys,
     ServiceKnocks,
 )
-from ghostcrm_provisioning.providers.supabase.api_attack import Targets, attack_api
+from ghostcrm_provisioning.providers.supabase.api_attack import ApiOutcome, Targets, attack_api
 from ghostcrm_provisioning.providers.supabase.auth_admin import AuthAdmin
 from ghostcrm_provisioning.providers.supabase.key_rotation import KeyRotation, trying_at
 from ghostcrm_provisioning.providers.supabase.management_api import ManagementApi
@@ -49,6 +50,19 @@ def _later_is_a_conflict() -> Iterator[None]:
             later.message,
             next_step="Ask for another exchange until its number is above theirs; or delete those keys in "
             "Supabase's dashboard, once nobody uses them.",
+        ) from None
+
+
+@contextmanager
+def _new_ones_help() -> Iterator[None]:
+    """A key that the project does not take (any more): ours to make anew."""
+    try:
+        yield
+    except SupabaseAccessDenied as denied:
+        raise SupabaseAccessDenied(
+            denied.message,
+            next_step="Somebody has deleted or disabled a key of the project. Have its keys exchanged with "
+            "`ghostcrm clients rotate ID --keys`, then verify the client again.",
         ) from None
 
 
@@ -142,21 +156,7 @@ class Services(ProjectUsers):
 
     async def knock(self, tables: Sequence[str], functions: Sequence[str]) -> ServiceKnocks:
         keys = self._known_keys()
-        outcome = await attack_api(
-            project_url=keys.url,
-            service_key=keys.secret or keys.service_role or "",
-            public_keys={
-                title: key
-                for title, key in (
-                    ("the publishable key", keys.publishable),
-                    ("the anon key", keys.anon),
-                )
-                if key is not None
-            },
-            targets=Targets(frozenset(tables), frozenset(functions)),
-            stamp=str(self._request.database_id),
-            request_seconds=self._settings.supabase_request_seconds,
-        )
+        outcome = await self._attacked(keys, tables, functions)
         return ServiceKnocks(
             tuple(
                 Exposure(each.code, each.sentence, each.subject, each.caller)
@@ -164,6 +164,26 @@ class Services(ProjectUsers):
             ),
             sum(outcome.attempts.values()),
         )
+
+    async def _attacked(
+        self, keys: ServiceKeys, tables: Sequence[str], functions: Sequence[str]
+    ) -> ApiOutcome:
+        with _new_ones_help():
+            return await attack_api(
+                project_url=keys.url,
+                service_key=keys.secret or keys.service_role or "",
+                public_keys={
+                    title: key
+                    for title, key in (
+                        ("the publishable key", keys.publishable),
+                        ("the anon key", keys.anon),
+                    )
+                    if key is not None
+                },
+                targets=Targets(frozenset(tables), frozenset(functions)),
+                stamp=str(self._request.database_id),
+                request_seconds=self._settings.supabase_request_seconds,
+            )
 
     def _bucket(self, storage_bytes: int | None) -> WantedBucket:
         return client_files(
@@ -188,6 +208,9 @@ class Services(ProjectUsers):
             keys.secret or keys.service_role or "",
             request_seconds=self._settings.supabase_request_seconds,
         )
+
+    def _opened_by(self) -> tuple[ServiceKeys, float]:
+        return self._known_keys(), self._settings.supabase_request_seconds
 
     def _known_keys(self) -> ServiceKeys:
         if self._request.keys is None:
