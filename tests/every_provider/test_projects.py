@@ -22,6 +22,8 @@ from ghostcrm_provisioning.errors import (
 from ghostcrm_provisioning.postgres_errors import translating
 from ghostcrm_provisioning.providers.owned_database import Place, connect_as_owner
 from ghostcrm_provisioning.providers.provider import DatabaseRequest, Provider
+from ghostcrm_provisioning.providers.supabase.documents import HEALTHY, Project
+from ghostcrm_provisioning.providers.supabase.provider import refuse_elsewhere
 from tests.conftest import Server
 from tests.every_provider.test_every_provider import can_enter, login_of, made, until_it_is_so
 from tests.every_provider.worlds import OnSupabase
@@ -63,6 +65,28 @@ async def test_what_is_not_paused_is_closed_and_comes_back(
     await until_it_is_so(lambda: provider.resume(request))
     assert (await provider.observe(request)).holds
     assert await can_enter(url)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lies"),
+    [
+        ("eu-central-1", "eu-central-1"),
+        ("emea", "eu-west-3"),
+        ("apac", "xy-new-1"),
+        ("apac", None),
+        (None, "us-east-1"),
+    ],
+)
+def test_a_project_where_it_was_wanted_may_be_used(wanted: str | None, lies: str | None) -> None:
+    refuse_elsewhere(Project("a", "a", HEALTHY, region=lies), wanted)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lies"), [("eu-central-1", "us-east-1"), ("emea", "ap-south-1")]
+)
+def test_a_project_that_lies_elsewhere_is_not_used(wanted: str, lies: str) -> None:
+    with pytest.raises(ProjectUnusable, match=f"lies in {lies}, and is wanted in {wanted}"):
+        refuse_elsewhere(Project("a", "a", HEALTHY, region=lies), wanted)
 
 
 async def test_what_is_refused_in_a_database_is_told_as_it_is(world: OnSupabase) -> None:

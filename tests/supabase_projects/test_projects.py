@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import psycopg
 import pytest
 
 from ghostcrm_provisioning.errors import (
@@ -129,12 +130,20 @@ async def test_of_two_with_our_stamp_the_oldest_is_used_and_the_other_is_left(
     assert [each["ref"] for each in projects_in(caller, place)] == [younger]
 
 
-async def test_a_renamed_project_is_left_alone(
-    worker: Worker, place: Place, caller: httpx.Client
+@pytest.mark.parametrize("what", ["renamed", "transferred"])
+async def test_a_project_that_was_renamed_or_transferred_is_left_alone(
+    worker: Worker, place: Place, caller: httpx.Client, what: str
 ) -> None:
     database_id = uuid4()
     made = await worker.until_done("ensure", database_id)
-    _rename(caller, made.ref)
+    if what == "renamed":
+        _rename(caller, made.ref)
+    else:  # seen from us, it is in another organization than it was made in
+        with psycopg.connect(place.control_url) as control:
+            control.execute(
+                "update ghostcrm.supabase_projects set organization_slug = 'where-it-was' where database_id = %s",
+                (database_id,),
+            )
     for operation in ("ensure", "pause", "restore", "keys", "delete"):
         with pytest.raises(StampMismatch):
             await worker.once(operation, database_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from types import TracebackType
 
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from ghostcrm_provisioning.cli.output import duration, err
 from ghostcrm_provisioning.clients.run import Run, RunStep, milliseconds_between
+from ghostcrm_provisioning.errors import ToldToWait
 from ghostcrm_provisioning.provisioning.client_database_provisioner import WORKFLOWS
 
 _MARKS = {
@@ -22,6 +24,7 @@ _MARKS = {
     "waiting": "[yellow]…[/]",
     "pending": "[dim]·[/]",
 }
+_NUMBER = re.compile(r"[0-9]+")
 
 
 class RunProgress:
@@ -62,7 +65,9 @@ class RunProgress:
 
     def _print_changes(self, run: Run, steps: list[RunStep]) -> None:
         for step in steps:
-            state = f"{step.status} {step.attempt}"
+            # Told to wait, it is no other attempt: what is waited for may change, and the time that it takes does.
+            cause = _NUMBER.sub("", _cause(step)) if step.status == "waiting" else ""
+            state = f"{step.status} {step.attempt} {cause}"
             if (
                 step.status in {"done", "failed", "waiting"}
                 and self._printed.get(step.name) != state
@@ -111,8 +116,13 @@ def _time(step: RunStep) -> str:
 def _note(run: Run, step: RunStep) -> str:
     if step.status == "waiting" and run.next_attempt_at is not None:
         seconds = max(0, round((run.next_attempt_at - datetime.now(UTC)).total_seconds()))
-        cause = escape(str((step.error or {}).get("message", "")))
-        return f"attempt {step.attempt} in {seconds} s: {cause}"
+        if (step.error or {}).get("code") == ToldToWait.code:
+            return f"{_cause(step)} Looks again in {seconds} s."
+        return f"attempt {step.attempt} in {seconds} s: {_cause(step)}"
     if step.status == "failed":
-        return escape(str((step.error or {}).get("message", "")))
+        return _cause(step)
     return escape(step.observation or "")
+
+
+def _cause(step: RunStep) -> str:
+    return escape(str((step.error or {}).get("message", "")))

@@ -98,7 +98,7 @@ def project_of(document: Any) -> Project:
         name=_text(found, "name"),
         status=_text_or_none(found, "status") or "UNKNOWN",
         region=_text_or_none(found, "region"),
-        organization_slug=_text_or_none(found, "organization_slug", "organization_id"),
+        organization_slug=_text_or_none(found, "organization_slug"),
         created_at=_text_or_none(found, "inserted_at", "created_at") or "",
         is_branch=found.get("is_branch") is True,
         database_host=_text_or_none(database, "host") if isinstance(database, dict) else None,

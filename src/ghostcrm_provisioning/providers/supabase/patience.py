@@ -60,6 +60,11 @@ _MEANINGS = {
     "RESTORE_ASKED": "it was asked to come back, and does not yet",
     "DELETE_ASKED": "it was asked to be deleted, and is still there",
 }
+# Supabase's documentation; of pausing and restoring it says nothing.
+_USUALLY = {
+    "UNKNOWN": "usually a project is there in under two minutes",
+    "COMING_UP": "usually that takes under two minutes",
+}
 _FAILURES = {
     "INIT_FAILED": "it could not be made",
     "RESTORE_FAILED": "it could not be restored",
@@ -106,7 +111,12 @@ class Patience:
                 status=status,
                 seconds=round(seconds),
             )
-        return ToldToWait(f"{said}, for {_words(seconds)}.", wait_seconds=self.next_look(seconds))
+        usually = f"{_USUALLY[status]}, and " if status in _USUALLY else ""
+        longest = _words(self.deadline(status))
+        return ToldToWait(
+            f"{said}, for {_words(seconds)}; {usually}{longest} are waited at most.",
+            wait_seconds=self.next_look(seconds),
+        )
 
 
 def patience_for(request_seconds: float) -> Patience:

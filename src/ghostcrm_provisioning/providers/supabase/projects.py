@@ -215,6 +215,15 @@ class SupabaseProjects:
                 f"The project {record.ref} is not named {record.stamp} any more.",
                 next_step="Find out who renamed it, and name it as it was; until then it is left alone.",
             )
+        if project is not None and project.organization_slug not in {
+            None,
+            record.organization_slug,
+        }:
+            raise StampMismatch(
+                f"The project {record.ref} is in the organization {project.organization_slug}, not in "
+                f"{record.organization_slug} any more.",
+                next_step="Whoever has transferred it may have given it away: it is left alone until it is back.",
+            )
         return project
 
     async def _stamped(self, record: ProjectRecord) -> list[Project]:
@@ -420,7 +429,9 @@ def _value(ref: str, known: list[ApiKey], kind: str) -> str:
     # What is masked has signs in it that no key has.
     if key.value is None or not re.fullmatch(r"[A-Za-z0-9._-]+", key.value):
         raise SupabaseAccessDenied(
-            f"The {kind} key of the project {ref} is not shown to this access token."
+            f"The {kind} key of the project {ref} is not shown to this access token.",
+            next_step="Make a token that may read the project's API keys, as owner or administrator of the "
+            "organization; set SUPABASE_ACCESS_TOKEN to it, and `ghostcrm clients retry ID`.",
         )
     return key.value
 

@@ -29,6 +29,7 @@ from ghostcrm_provisioning.errors import (
     NotOffered,
     PostconditionNotMet,
     ProjectGone,
+    ProjectUnusable,
     ServerUnreachable,
     SupabaseAccessDenied,
     SupabaseRejected,
@@ -49,7 +50,7 @@ from ghostcrm_provisioning.providers.provider import (
 from ghostcrm_provisioning.providers.supabase import other_logins
 from ghostcrm_provisioning.providers.supabase.documents import HEALTHY, Pooler, Project
 from ghostcrm_provisioning.providers.supabase.key_rotation import KeyRotation
-from ghostcrm_provisioning.providers.supabase.management_api import ManagementApi
+from ghostcrm_provisioning.providers.supabase.management_api import REGION_GROUPS, ManagementApi
 from ghostcrm_provisioning.providers.supabase.patience import (
     FAILED,
     GOING,
@@ -72,6 +73,9 @@ _EVERYTHING = "public,graphql_public"  # Supabase's default
 # All states together, from one to the next.
 _LONGEST_WAY_SECONDS = 6 * 3600.0
 _TRANSACTION_PORT, _SESSION_PORT = 6543, 5432
+_GROUPS = {
+    "us": "americas", "ca": "americas", "sa": "americas", "eu": "emea", "me": "emea", "af": "emea", "ap": "apac",
+}  # fmt: skip
 
 
 class SupabaseProvider:
@@ -126,8 +130,10 @@ class SupabaseProvider:
         return Observation(True, f"the project {project.ref} runs in {project.region}")
 
     async def create(self, request: DatabaseRequest) -> None:
+        wanted = await self._wanted(request)
         with _in_its_own_time():
-            await self._projects.ensure_project(await self._wanted(request))
+            project = await self._projects.ensure_project(wanted)
+        refuse_elsewhere(project, wanted.region)
         async with self.administer(request) as connection:
             for login in request.logins:
                 if login.key == owned.APPLICATION and login.password is not None:
@@ -538,6 +544,31 @@ def _in_its_own_time() -> Iterator[None]:
     except ToldToWait as told:
         told.patience_seconds = _LONGEST_WAY_SECONDS
         raise
+
+
+def refuse_elsewhere(project: Project, wanted: str | None) -> None:
+    """Where a client's data lie, was promised to somebody; and a project does not move. What was asked for may have
+    changed since it was made.
+
+    Raises:
+        ProjectUnusable: it lies somewhere else than is wanted.
+    """
+    if wanted is None or project.region is None or wanted == project.region:
+        return
+    if wanted in REGION_GROUPS and _group_of(project.region) in {None, wanted}:
+        return
+    raise ProjectUnusable(
+        f"The project {project.ref} lies in {project.region}, and is wanted in {wanted}.",
+        next_step="A project does not move: delete the client (`ghostcrm clients delete ID`) and register it again; "
+        "or, where GHOSTCRM_SUPABASE_REGION was changed meanwhile, set it back and `ghostcrm clients retry ID`.",
+        ref=project.ref,
+        status=project.status,
+    )
+
+
+def _group_of(region: str) -> str | None:
+    """Of which group of regions it is, by the part of the world that begins its code; None: not known."""
+    return _GROUPS.get(region.partition("-")[0])
 
 
 def _given_out(request: DatabaseRequest) -> list[str]:
