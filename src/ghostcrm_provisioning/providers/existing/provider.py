@@ -113,21 +113,21 @@ class ExistingProvider:
 
     async def observe(self, request: DatabaseRequest) -> Observation:
         given = _given(request)
-        async with connect(given) as connection:
+        async with _enter(given) as connection:
             with translating(given.where):
                 return await self._observe(connection, given, request)
 
     @repeated_when_undone
     async def create(self, request: DatabaseRequest) -> None:
         given = _given(request)
-        async with connect(given) as connection:
+        async with _enter(given) as connection:
             with translating(given.where):
                 await self._create(connection, given, request)
 
     @repeated_when_undone
     async def remove(self, request: DatabaseRequest) -> None:
         given = _given(request)
-        async with connect(given) as connection:
+        async with _enter(given) as connection:
             with translating(given.where):
                 seen = await self._examine(connection, given, request)
                 if not seen.is_of(_stamp(request), request.database_id):
@@ -143,7 +143,7 @@ class ExistingProvider:
 
     async def observe_absent(self, request: DatabaseRequest) -> Observation:
         given = _given(request)
-        async with connect(given) as connection:
+        async with _enter(given) as connection:
             with translating(given.where):
                 seen = await self._examine(connection, given, request)
                 logins = await _our_logins(connection, request)
@@ -191,14 +191,8 @@ class ExistingProvider:
 
     # --- getting in -------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def administer(self, request: DatabaseRequest) -> AsyncIterator[Connection]:
-        async with AsyncExitStack() as inside:
-            try:
-                connection = await inside.enter_async_context(connect(_given(request)))
-            except DatabaseRejected as refused:
-                raise _changed_by_its_giver(refused) from None
-            yield connection
+    def administer(self, request: DatabaseRequest) -> AbstractAsyncContextManager[Connection]:
+        return _enter(_given(request))
 
     async def administer_url(self, request: DatabaseRequest) -> str:
         return _given(request).database_url
@@ -229,7 +223,7 @@ class ExistingProvider:
         if seen.is_supabase:
             if key != owned.APPLICATION:
                 return key == _OWNER
-            async with connect(seen.given) as connection:
+            async with _enter(seen.given) as connection:
                 return await owned.find_connection_limit(connection) is not None
         return seen.makes_logins or key == _OWNER
 
@@ -448,7 +442,7 @@ class ExistingProvider:
         given = _given(request)
         seen = self._seen.get(request.database_id)
         if seen is None or seen.given != given:
-            async with connect(given) as connection:
+            async with _enter(given) as connection:
                 await self._examine(connection, given, request)
         return self._seen[request.database_id]
 
@@ -680,6 +674,17 @@ async def _take_away(connection: Connection, given: GivenDatabase, logins: dict[
                 sql.Identifier(given.database), sql.Identifier(login)
             )
         )
+
+
+@asynccontextmanager
+async def _enter(given: GivenDatabase) -> AsyncIterator[Connection]:
+    """As the login that was given."""
+    async with AsyncExitStack() as inside:
+        try:
+            connection = await inside.enter_async_context(connect(given))
+        except DatabaseRejected as refused:
+            raise _changed_by_its_giver(refused) from None
+        yield connection
 
 
 def _changed_by_its_giver(refused: DatabaseRejected) -> DatabaseRejected:

@@ -56,6 +56,7 @@ _MEANINGS = {
     "UPGRADING": "it is being upgraded",
     "ACTIVE_UNHEALTHY": "it runs, and is not well",
     "GOING_DOWN": "it is being deleted",
+    "REMOVED": "it is not there any more",
     "PAUSE_ASKED": "it was asked to pause, and does not yet",
     "RESTORE_ASKED": "it was asked to come back, and does not yet",
     "DELETE_ASKED": "it was asked to be deleted, and is still there",

@@ -279,7 +279,10 @@ class SupabaseProjects:
         record = await self._records.find(database_id)
         project = None if record is None else await self._known(record)
         if record is None or project is None or project.status in GOING:
-            raise ProjectGone(f"The database {database_id} has no project at Supabase.")
+            which = "project" if record is None or record.ref is None else f"project {record.ref}"
+            raise ProjectGone(
+                f"The {which} of the database {database_id} is not at Supabase (any more)."
+            )
         return record, project
 
     # --- making -----------------------------------------------------------------------------------
