@@ -57,7 +57,9 @@ async def pages(caller: httpx.AsyncClient, path: str, **params: Any) -> list[dic
             return rows
 
 
-async def test_clients_are_listed_searched_and_filtered_page_by_page(calling: Calling) -> None:
+async def test_clients_are_listed_searched_and_filtered_page_by_page(
+    installation: Installation, calling: Calling
+) -> None:
     caller = await calling(Scope.CLIENTS_WRITE, Scope.CLIENTS_READ, Scope.AUDIT_READ)
     await register(caller, *NAMES[:3])
     await register(caller, *NAMES[3:], plan="enterprise")
@@ -76,6 +78,17 @@ async def test_clients_are_listed_searched_and_filtered_page_by_page(calling: Ca
     assert await found(plan="starter") == NAMES[2::-1]
     assert await found(status=["ready", "failed"]) == []
     assert len(await found(status=["ready", "registered"])) == 6
+    await installation.control.execute(
+        "update clients set status = 'deleted', wanted_status = 'deleted', deleted_at = now()"
+        " where name = 'Zeta'"
+    )
+    assert await found(plan="enterprise") == ["O'Neill", "acme belgium"], "not what is history"
+    assert await found(plan="enterprise", withDeleted=True) == ["O'Neill", "Zeta", "acme belgium"]
+    assert await found(status="deleted") == ["Zeta"]
+    await installation.control.execute(
+        "update clients set status = 'registered', wanted_status = 'ready', deleted_at = null"
+        " where name = 'Zeta'"
+    )
     server = everybody["data"][0]["database"]["server"]
     assert len(await found(server=server)) == 6
     assert await found(server="elsewhere") == []

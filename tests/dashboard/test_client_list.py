@@ -70,6 +70,44 @@ async def test_search_filters_and_counts_agree(
     ).status_code == 200
 
 
+async def test_deleted_clients_are_shown_to_who_asks_for_them(
+    installation: Installation, visiting: Visiting
+) -> None:
+    gone = await register(installation, "Gone Ltd", email="gone@example.com")
+    await installation.control.execute(
+        "update clients set status = 'deleted', wanted_status = 'deleted', deleted_at = now()"
+        " where id = %(id)s",
+        id=gone,
+    )
+    await installation.control.execute(
+        "update runs set status = 'succeeded', finished_at = now() where client_id = %(id)s",
+        id=gone,
+    )
+    visitor = await visiting(Scope.ADMIN)
+    page = (await visitor.see("/admin/clients")).text
+    assert "No clients any more" in page
+    assert 'href="/admin/clients?status=deleted">1 deleted client</a>' in page
+    page = (await visitor.see("/admin/clients?search=gone")).text
+    assert "1 deleted client</a> does." in page
+    assert _names((await visitor.see("/admin/clients?search=gone&status=deleted")).text) == [
+        "Gone Ltd"
+    ]
+
+    await register(installation, "Here Ltd")
+    page = (await visitor.see("/admin/clients")).text
+    assert _names(page) == ["Here Ltd"]
+    assert re.search(r'All <span class="number">1</span>', page)
+    assert "Suspended" not in page, "there is none, and it is a rare state"
+    page = (await visitor.see("/admin/")).text
+    assert re.search(r"All clients</span><strong>1</strong>", page)
+
+    page = (await visitor.see(f"/admin/clients/{gone}")).text
+    assert "Nothing any more. Its history stays here." in page
+    assert "What opened its database is erased." in page
+    for label in ("Retry run", "Change plan", "Verify isolation", "Reveal connection", "••••"):
+        assert label not in page
+
+
 async def test_the_list_alone_is_sent_to_the_script(
     installation: Installation, visiting: Visiting
 ) -> None:

@@ -70,6 +70,10 @@ def filled_url(
             " when id::text < '2' then 'provisioning' when id::text < '3' then 'registered'"
             " else status end where status = 'ready'"
         )
+        connection.execute(
+            "update clients set status = 'deleted', wanted_status = 'deleted', deleted_at = now()"
+            " where id::text between '3' and '4'"
+        )
         connection.execute("truncate client_words")
         connection.execute(
             "insert into client_words select word, c.created_at, c.id from clients c,"
@@ -96,6 +100,7 @@ def are_wanted(known: list[Known], wanted: ClientFilter) -> list[Known]:
         for client in known
         if client.is_found_by(wanted.search)
         and (not wanted.statuses or client.status in wanted.statuses)
+        and (client.status != "deleted" or wanted.with_deleted or wanted.statuses)
         and (not wanted.plans or client.plan in wanted.plans)
         and (not wanted.regions or client.region in wanted.regions)
         and (not wanted.servers or client.server in wanted.servers)
@@ -112,7 +117,7 @@ FILTERS = [
                 (),
                 ("failed",),
                 ("quarantined", "ready"),
-                ("provisioning", "registered"),
+                ("provisioning", "deleted"),
             )
             for plans in ((), ("enterprise",), ("starter", "professional"))
             for regions in ((), ("eu-west",), ("us-east", "nowhere"))
@@ -145,7 +150,9 @@ async def test_counts_by_status_honour_the_other_filters(
     async with ControlDatabase(filled_url) as control, control.connection() as connection:
         for wanted in FILTERS[::7]:
             counted = await count_by_status(connection, wanted)
-            others = ClientFilter(wanted.search, (), wanted.plans, wanted.regions, wanted.servers)
+            others = ClientFilter(
+                wanted.search, (), wanted.plans, wanted.regions, wanted.servers, with_deleted=True
+            )
             expected = Counter(client.status for client in are_wanted(known, others))
             for count in counted:
                 if count.is_capped:
@@ -163,6 +170,7 @@ async def test_the_pages_of_a_list_are_the_list(
     async with ControlDatabase(filled_url) as control, control.connection() as connection:
         for wanted in (
             ClientFilter(),
+            ClientFilter(with_deleted=True),
             ClientFilter("gmbh"),
             ClientFilter(statuses=("failed", "quarantined")),
             ClientFilter(plans=("starter", "enterprise")),
@@ -208,8 +216,9 @@ async def test_a_client_is_found_by_the_beginning_of_its_id(
     async with ControlDatabase(filled_url) as control, control.connection() as connection:
         for client in known[::40]:
             text = str(client.id)[:beginning]
-            page = await list_clients(connection, ClientFilter(text.upper()), limit=200)
-            expected = [each.id for each in known if each.is_found_by(text)]
+            wanted = ClientFilter(text.upper(), with_deleted=True)
+            page = await list_clients(connection, wanted, limit=200)
+            expected = [each.id for each in are_wanted(known, wanted)]
             assert client.id in expected
             assert [row["id"] for row in page.rows] == expected
 
@@ -367,6 +376,12 @@ def test_the_command_searches_filters_and_goes_on(
     )
     nobody = ghostcrm("clients", "list", "--server", "nowhere", environment=variables)
     assert "No client is as asked for." in nobody.stdout
+    deleted = [client for client in known if client.status == "deleted"][0]
+    asked = ("clients", "list", "--search", str(deleted.id))
+    hidden = ghostcrm(*asked, environment=variables).stdout
+    assert "And 1 deleted: ghostcrm clients list --search" in hidden.replace("\n", " ")
+    shown = ghostcrm(*asked, "--with-deleted", "--json", environment=variables).document
+    assert [row["id"] for row in shown["data"]] == [str(deleted.id)]
 
 
 LOOKED_AT = ("clients", "client_words", "client_admins", "client_databases", "isolation_verdicts")

@@ -119,6 +119,7 @@ class Tokens:
                 connection,
                 actor=actor_of(created_by),
                 action="token.created",
+                target=name.strip(),
                 details={"token": str(token_id), "name": name.strip(), "scopes": sorted(scopes)},
             )
         return NewToken(token_id, SecretStr(f"gcp_{prefix}_{secret}"))
@@ -191,6 +192,7 @@ class Tokens:
                 connection,
                 actor=actor_of(revoked_by),
                 action="token.revoked",
+                target=row["name"],
                 details={"token": str(token_id), "name": row["name"]},
             )
 

@@ -35,7 +35,13 @@ from ghostcrm_provisioning.client_database.roles import CLIENT_LOGIN_ROLES
 from ghostcrm_provisioning.clients.client import Client
 from ghostcrm_provisioning.clients.documents import attempt_document, client_row_document
 from ghostcrm_provisioning.clients.lifecycle import DELETE, RESUME, SUSPEND
-from ghostcrm_provisioning.clients.listing import STATUSES, ClientFilter, Place, list_clients
+from ghostcrm_provisioning.clients.listing import (
+    STATUSES,
+    ClientFilter,
+    Place,
+    count_by_status,
+    list_clients,
+)
 from ghostcrm_provisioning.clients.rotation import ROTATE
 from ghostcrm_provisioning.clients.run import RUNS, find_first_run, list_steps
 from ghostcrm_provisioning.connecting import (
@@ -91,13 +97,16 @@ def list_clients_command(
         list[str] | None, typer.Option(help="Only those on servers of this region.")
     ] = None,
     server: Annotated[list[str] | None, typer.Option(help="Only those on this server.")] = None,
+    with_deleted: Annotated[
+        bool, typer.Option("--with-deleted", help="Those that were deleted, too.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
     after: Annotated[
         str | None, typer.Option(help="Go on after the client with this id (nextCursor).")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List clients, newest first."""
+    """List clients, newest first, without those that were deleted."""
 
     async def work(installation: Installation) -> None:
         for each in status or ():
@@ -106,7 +115,12 @@ def list_clients_command(
                     f"There is no status {each!r}; there are: {', '.join(STATUSES)}."
                 )
         wanted = ClientFilter(
-            search, tuple(status or ()), tuple(plan or ()), tuple(region or ()), tuple(server or ())
+            search,
+            tuple(status or ()),
+            tuple(plan or ()),
+            tuple(region or ()),
+            tuple(server or ()),
+            with_deleted,
         )
         place = None
         if after is not None:
@@ -114,15 +128,22 @@ def list_clients_command(
             place = Place(client.created_at, client.id)
         async with installation.control.connection() as connection:
             page = await list_clients(connection, wanted, limit=limit, after=place)
+            deleted = 0
+            if not as_json and wanted.leaves_out_deleted:
+                counts = await count_by_status(connection, wanted)
+                deleted = sum(each.clients for each in counts if each.status == "deleted")
         cursor = str(page.rows[-1]["id"]) if page.has_more else None
         if as_json:
             data = [client_row_document(row) for row in page.rows]
             print_json({"data": data, "nextCursor": cursor, "hasMore": page.has_more})
             return
-        _print_rows(page.rows, wanted)
+        _print_rows(page.rows, wanted, deleted=deleted)
+        asked = _as_options(wanted)
         if cursor:
-            asked = _as_options(wanted)
             out.print(f"[dim]More: ghostcrm clients list {escape(asked)}--after {cursor}[/]")
+        elif deleted:
+            more = f"ghostcrm clients list {asked}--with-deleted"
+            out.print(f"[dim]And {deleted:,} deleted: {escape(more)}[/]")
 
     run_with_installation(work, as_json=as_json, may_begin=False)
 
@@ -134,13 +155,16 @@ def _as_options(wanted: ClientFilter) -> str:
     options += [("plan", each) for each in wanted.plans]
     options += [("region", each) for each in wanted.regions]
     options += [("server", each) for each in wanted.servers]
-    return "".join(f"--{name} {shlex.quote(value)} " for name, value in options)
+    asked = "".join(f"--{name} {shlex.quote(value)} " for name, value in options)
+    return asked + ("--with-deleted " if wanted.with_deleted else "")
 
 
-def _print_rows(rows: list[dict[str, Any]], wanted: ClientFilter) -> None:
+def _print_rows(rows: list[dict[str, Any]], wanted: ClientFilter, *, deleted: int) -> None:
     if not rows:
         statuses = " or ".join(wanted.statuses)
-        if wanted.is_empty:
+        if wanted.is_empty and deleted:
+            said = "No clients any more."
+        elif wanted.is_empty:
             said = (
                 "No clients yet. Register one: "
                 'ghostcrm provision "ACME Corp" --admin-email admin@acme.com'

@@ -43,17 +43,25 @@ _ID_BEGINNING = re.compile(r"[0-9a-f]{4,32}")
 
 @dataclass(frozen=True)
 class ClientFilter:
-    """Which clients; what is empty is not asked for, several values of one kind are alternatives."""
+    """Which clients; what is empty is not asked for, several values of one kind are alternatives.
+
+    Those that were deleted are history: they are found ``with_deleted``, or by their status.
+    """
 
     search: str = ""
     statuses: tuple[str, ...] = ()
     plans: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     servers: tuple[str, ...] = ()  # by name
+    with_deleted: bool = False
 
     @property
     def is_empty(self) -> bool:
-        return self == ClientFilter()
+        return self in {ClientFilter(), ClientFilter(with_deleted=True)}
+
+    @property
+    def leaves_out_deleted(self) -> bool:
+        return not self.statuses and not self.with_deleted
 
 
 class Place(NamedTuple):
@@ -113,7 +121,7 @@ async def list_clients(
 
 async def count_by_status(connection: Connection, wanted: ClientFilter) -> list[StatusCount]:
     """How many of the clients that are as wanted have which status; the wanted statuses themselves are
-    left out of account, so that each of them says how many it would show.
+    left out of account, so that each of them says how many it would show. In the order of ``STATUSES``.
 
     Counted up to 10,000 of each status; when only words are searched for that very many have, up to 1,000,
     and up to 100 when there are several such words, or other filters besides.
@@ -139,9 +147,10 @@ async def count_by_status(connection: Connection, wanted: ClientFilter) -> list[
             conditions=conditions, in_order=in_order, enough=sql.Literal(most + 1)
         )
     rows = await (await connection.execute(statement, _parameters(wanted, search, None))).fetchall()
+    counted = {row["status"]: row["clients"] for row in rows}
     return [
-        StatusCount(row["status"], min(row["clients"], most), is_capped=row["clients"] > most)
-        for row in rows
+        StatusCount(status, min(counted[status], most), is_capped=counted[status] > most)
+        for status in STATUSES
     ]
 
 
@@ -227,6 +236,8 @@ def _conditions(
         conditions.append(sql.SQL(LISTING["where_before"]))
     if wanted.statuses and besides != "status":
         conditions.append(sql.SQL(LISTING["where_status"]))
+    if wanted.leaves_out_deleted and besides != "status":
+        conditions.append(sql.SQL(LISTING["where_not_deleted"]))
     if wanted.plans and besides != "plan":
         conditions.append(sql.SQL(LISTING["where_plan"]))
     if (wanted.servers or wanted.regions) and besides != "server":

@@ -132,6 +132,9 @@ and (c.created_at, c.id) < (%(before_created_at)s::timestamptz, %(before_id)s::u
 -- name: where_status
 and c.status = any(%(statuses)s::client_status[])
 
+-- name: where_not_deleted
+and c.status <> 'deleted'
+
 -- name: where_plan
 and c.plan = any(%(plans)s::text[])
 

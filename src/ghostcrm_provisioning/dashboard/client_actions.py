@@ -89,12 +89,15 @@ class Offer:
         return self.why_not is None
 
 
+def _is_there(situation: Situation) -> bool:
+    """Of a client that is deleted, only the history is left."""
+    return situation.client.status != "deleted"
+
+
 def _why_no_retry(situation: Situation) -> str | None:
     run = situation.run
     if run.status == "failed":
         return None
-    if run.status == "succeeded":
-        return "Nothing has failed: its latest run succeeded."
     if run.status == "waiting":
         return "It is tried again by itself."
     return f"Its latest run is {run.status}."
@@ -162,6 +165,7 @@ ACTIONS: tuple[Action, ...] = (
         "run",
         "The run goes on at the step that failed, with all its attempts anew. What is done stays done.",
         _why_no_retry,
+        is_shown=lambda situation: situation.run.status != "succeeded",
     ),
     Action(
         "release",
@@ -182,6 +186,7 @@ ACTIONS: tuple[Action, ...] = (
         "client",
         "You see what would be gained, lost and over a limit before anything is changed. No data is deleted.",
         _why_no_change_of_plan,
+        is_shown=_is_there,
         opens_page=True,
     ),
     Action(
@@ -213,7 +218,7 @@ ACTIONS: tuple[Action, ...] = (
         "client",
         "Its database is removed, for ever. You are asked for its name and your password first.",
         _why_nothing_else,
-        is_shown=lambda situation: situation.client.status != "deleted",
+        is_shown=_is_there,
         opens_page=True,
     ),
     Action(
@@ -225,6 +230,7 @@ ACTIONS: tuple[Action, ...] = (
         "Its database is attacked as everybody who must not get in; each attack is taken back. A proof "
         "that fails puts the client into quarantine.",
         _why_no_verification,
+        is_shown=_is_there,
     ),
     Action(
         "connect",
@@ -234,6 +240,7 @@ ACTIONS: tuple[Action, ...] = (
         "connection",
         "You are asked for your password and a reason; the audit log keeps the reason.",
         _why_not_let_in,
+        is_shown=_is_there,
         opens_page=True,
     ),
     Action(
@@ -244,6 +251,7 @@ ACTIONS: tuple[Action, ...] = (
         "connection",
         "Its passwords and keys are replaced by new ones; the old ones open nothing any more. No data is changed.",
         _why_no_rotation,
+        is_shown=_is_there,
         opens_page=True,
     ),
     Action(
@@ -254,6 +262,7 @@ ACTIONS: tuple[Action, ...] = (
         "connection",
         "Its admin gets a new temporary password, shown to you once; the old one stops working.",
         _why_not_let_in,
+        is_shown=_is_there,
         opens_page=True,
     ),
 )

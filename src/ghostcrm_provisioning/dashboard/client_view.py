@@ -44,6 +44,8 @@ from ghostcrm_provisioning.wiring import Installation
 
 _MOST_RUNS = 20
 _MOST_VERDICTS = 10
+# What the facts of an error are called, where their name says it badly.
+_DETAILS = {"sqlstate": "SQLSTATE"}
 _SECONDS_LEFT = re.compile(r"\bin \d+ s\b")
 
 
@@ -230,7 +232,7 @@ def details_of(error: dict[str, Any] | None) -> list[tuple[str, str]]:
     """The facts of a recorded error, to be read: what they are called, and their values."""
     details = (error or {}).get("details") or {}
     return [
-        (re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize(), str(value))
+        (_DETAILS.get(name) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize(), str(value))
         for name, value in details.items()
         if value is not None
     ]

@@ -67,11 +67,21 @@ async def list_all_clients(
     plan: Annotated[list[Name], Query(max_length=10)] = [],  # noqa: B006
     region: Annotated[list[Name], Query(max_length=10)] = [],  # noqa: B006
     server: Annotated[list[Name], Query(max_length=10)] = [],  # noqa: B006
+    with_deleted: Annotated[
+        bool,
+        Query(
+            alias="withDeleted",
+            description="Those that were deleted, too. Without it, only `status=deleted` lists them.",
+        ),
+    ] = False,
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> JSONResponse:
-    """Clients, newest first. A filter may be given several times: any of its values will do."""
-    wanted = ClientFilter(search, tuple(status), tuple(plan), tuple(region), tuple(server))
+    """Clients, newest first, without those that were deleted. A filter may be given several times: any of
+    its values will do."""
+    wanted = ClientFilter(
+        search, tuple(status), tuple(plan), tuple(region), tuple(server), with_deleted
+    )
     page = Page.asked_for("clients", limit, cursor, **asdict(wanted))
     after = page.after(place_of)
     async with site.installation.control.connection() as connection:

@@ -37,6 +37,7 @@ from ghostcrm_provisioning.web.site import Site, TheSite
 router = APIRouter(prefix="/clients")
 # By which the page's script asks for the list alone.
 FRAGMENT_HEADER = "x-fragment"
+_RARE = frozenset({"quarantined", "suspended", "deleting", "deleted"})
 
 
 @dataclass(frozen=True)
@@ -139,36 +140,44 @@ async def _look(site: Site, address: ClientListAddress) -> dict[str, Any]:
         counts = await count_by_status(connection, known)
         ids: list[UUID] = [row["id"] for row in rows]
         standings = await find_standings(connection, ids) if ids else {}
-    total = sum(count.clients for count in counts)
-    shown = sum(
-        count.clients for count in counts if not known.statuses or count.status in known.statuses
-    )
-    is_capped = any(
-        count.is_capped for count in counts if not known.statuses or count.status in known.statuses
-    )
+    shown = [
+        count
+        for count in counts
+        if count.status in (known.statuses or STATUSES)
+        and not (known.leaves_out_deleted and count.status == "deleted")
+    ]
+    links = _links(address, counts)
     return {
         "rows": [Row(row, standings.get(row["id"])) for row in rows],
         "next_place": next_place,
-        "links": _links(address, counts, total),
-        "total": total,
-        "found": f"{shown:,}{'+' if is_capped else ''}",
+        "links": links,
+        "total": sum(count.clients for count in counts),
+        "found": _sum_of(shown),
         "is_filtered": not known.is_empty,
+        "deleted": next(
+            (link for link in links if link.label == "deleted" and not link.is_chosen), None
+        ),
     }
 
 
-def _links(address: ClientListAddress, counts: list[StatusCount], total: int) -> list[StateLink]:
-    more = "+" if any(count.is_capped for count in counts) else ""
-    links = [StateLink("all", address.with_status(), f"{total:,}{more}", not address.statuses)]
+def _links(address: ClientListAddress, counts: list[StatusCount]) -> list[StateLink]:
+    """All that are there, and those of each state; of a state that is rare, when there are any."""
+    there = [count for count in counts if count.status != "deleted"]
+    links = [StateLink("all", address.with_status(), _sum_of(there), not address.statuses)]
     for count in counts:
-        links.append(
-            StateLink(
-                count.status,
-                address.with_status(count.status),
-                f"{count.clients:,}{'+' if count.is_capped else ''}",
-                address.statuses == (count.status,),
+        is_chosen = address.statuses == (count.status,)
+        if count.clients or is_chosen or count.status not in _RARE:
+            links.append(
+                StateLink(
+                    count.status, address.with_status(count.status), _sum_of([count]), is_chosen
+                )
             )
-        )
     return links
+
+
+def _sum_of(counts: list[StatusCount]) -> str:
+    more = "+" if any(count.is_capped for count in counts) else ""
+    return f"{sum(count.clients for count in counts):,}{more}"
 
 
 async def _choices(site: Site) -> dict[str, Any]:

@@ -67,7 +67,9 @@ async def overview_page(
         concerns=[_line(concern, visit.principal) for concern in overview.concerns],
         attention=any(concern.severity == "critical" for concern in overview.concerns),
         statuses=[(status, overview.clients.get(status, 0)) for status in statuses],
-        total=sum(overview.clients.values()),
+        is_new=not sum(overview.clients.values()),
+        # As the list that the number leads to.
+        total=sum(count for status, count in overview.clients.items() if status != "deleted"),
         standing=[worker for worker in overview.workers if worker.standing],
         times=times,
         chart=chart_of(
