@@ -397,7 +397,7 @@ class Registrar:
             raise Conflict(
                 f"{form.company_name} is registered already with this admin, on another plan or "
                 "blueprint.",
-                next_step=f"See `ghostcrm clients show {row['id']}`; give an id of its own (--id) to "
+                next_step=f"See `ghostcrm clients show {row['id']}`; give an id of its own (`--id`) to "
                 "register a second client of that name.",
             )
         if form.given is not None:

@@ -6,7 +6,8 @@ from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.wiring import Installation
 from tests.api.conftest import Calling
 
-ELSEWHERE = {"X-Forwarded-For": "198.51.100.7"}
+HERE = {"Host": "127.0.0.1:8787"}
+ELSEWHERE = HERE | {"X-Forwarded-For": "198.51.100.7"}
 
 
 async def test_it_lives_and_says_what_is_missing(
@@ -46,7 +47,7 @@ async def test_metrics_are_for_this_machine_or_for_whoever_has_the_scope(
     stranger = await calling(Scope.CLIENTS_READ)
     await nobody.get("/healthz")
     await nobody.get("/made-up-by-a-caller")
-    here = await nobody.get("/metrics")
+    here = await nobody.get("/metrics", headers=HERE)
     assert here.status_code == 200
     assert (
         'ghostcrm_http_requests_total{method="GET",route="/healthz",status="200"} 1.0' in here.text
@@ -55,6 +56,9 @@ async def test_metrics_are_for_this_machine_or_for_whoever_has_the_scope(
     assert "ghostcrm_queue_length 0.0" in here.text
     assert "# TYPE ghostcrm_clients gauge" in here.text
     assert "ghostcrm_workers_alive 0.0" in here.text
+    # A page of another's whose name was given our address, in a browser on this machine.
+    led_here = await nobody.get("/metrics", headers={"Host": "attacker.example"})
+    assert led_here.status_code == 401
     for caller, status in ((nobody, 401), (stranger, 403), (reader, 200)):
         assert (await caller.get("/metrics", headers=ELSEWHERE)).status_code == status
 

@@ -91,7 +91,7 @@ async def test_problems_say_what_to_do_and_repeat_nothing(
         assert problem["hint"].endswith(".")
         assert "ghostcrm " not in problem["hint"]
         if status == 405:
-            assert answer.headers["Allow"] in {"POST", "GET"}
+            assert answer.headers["Allow"] in {"POST", "GET, HEAD"}
 
     for body, kind, status in [
         (b"{", "application/json", 400),
@@ -103,6 +103,26 @@ async def test_problems_say_what_to_do_and_repeat_nothing(
     ]:
         answer = await caller.post(PROVISION, content=body, headers={"Content-Type": kind})
         assert answer.status_code == status, (body[:20], answer.text)
+        if not body:
+            assert answer.json()["detail"] == "What was sent is not as it has to be: the body."
+            assert answer.json()["errors"][0]["detail"] == "The request has no body."
+    nobody = f"/api/admin/clients/{uuid4()}"
+    answer = await caller.post(f"{nobody}/retry")
+    assert answer.json()["detail"] == f"There is no client {nobody.rpartition('/')[2]}."
+
+
+async def test_what_can_be_read_answers_to_head_but_no_stream_begins(calling: Calling) -> None:
+    caller, nobody = await calling(Scope.ADMIN), await calling()
+    for path in ("/healthz", "/metrics", "/docs", "/admin/sign-in", "/api/admin/clients"):
+        known = await caller.get(path)
+        answer = await caller.head(path)
+        assert (answer.status_code, answer.content) == (known.status_code, b""), path
+        assert answer.headers["Content-Type"] == known.headers["Content-Type"]
+    assert (await nobody.head("/api/admin/clients")).status_code == 401
+    for path in ("/api/admin/queue/events", PROVISION):
+        answer = await caller.head(path)
+        assert answer.status_code == 405, path
+        assert "HEAD" not in answer.headers["Allow"]
 
 
 async def test_every_answer_has_the_headers_that_keep_it_safe(calling: Calling) -> None:

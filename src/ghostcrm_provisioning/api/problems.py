@@ -47,7 +47,8 @@ async def answer_invalid(request: Request, error: Exception) -> Response:
         }
         for problem in problems
     ]
-    places = ", ".join(dict.fromkeys(each["pointer"] for each in errors[:5]))
+    named = dict.fromkeys(each["pointer"] for each in errors[:5])
+    places = ", ".join("the body" if pointer == "#" else pointer for pointer in named)
     return answer_with(
         InvalidInput(
             f"What was sent is not as it has to be: {places}.",
@@ -78,7 +79,9 @@ def _of_http(request: Request, error: HTTPException) -> GhostcrmError:
         return RequestTooLarge()
     if error.status_code == 415:
         return WrongMediaType()
-    return MalformedRequest()
+    return MalformedRequest(
+        "The body cannot be read.", next_step="Send JSON in UTF-8, not nested too deeply."
+    )
 
 
 def _pointer(location: tuple[Any, ...]) -> str:
@@ -90,8 +93,15 @@ def _pointer(location: tuple[Any, ...]) -> str:
 
 def _detail(problem: Any) -> str:
     """pydantic's sentence, without what some of them quote of the value."""
+    kind, location = str(problem["type"]), tuple(problem["loc"])
+    if kind == "missing":
+        return "The request has no body." if location == ("body",) else "It is missing."
+    if kind in {"model_attributes_type", "model_type", "dict_type"}:
+        return "It has to be a JSON object."
+    if kind == "extra_forbidden":
+        return "There is no such field here."
     sentence = str(problem["msg"]).removeprefix("Value error, ")
-    if str(problem["type"]).endswith(("_parsing", "_from_datetime_parsing")):
+    if kind.endswith(("_parsing", "_from_datetime_parsing")):
         sentence = sentence.partition(",")[0]
     return sentence[:_LONGEST_DETAIL]
 

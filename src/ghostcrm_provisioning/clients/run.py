@@ -101,7 +101,7 @@ async def find_latest_run(connection: Connection, client_id: UUID) -> Run:
         await connection.execute(RUNS["latest_run_of_client"], {"client_id": client_id})
     ).fetchone()
     if row is None:
-        raise NotFound(f"The client {client_id} has no run.")
+        raise NotFound(f"There is no client {client_id}.")
     return await find_run(connection, row["id"])
 
 
@@ -111,7 +111,7 @@ async def find_first_run(connection: Connection, client_id: UUID) -> Run:
         await connection.execute(RUNS["first_run_of_client"], {"client_id": client_id})
     ).fetchone()
     if row is None:
-        raise NotFound(f"The client {client_id} has no run.")
+        raise NotFound(f"There is no client {client_id}.")
     return await find_run(connection, row["id"])
 
 

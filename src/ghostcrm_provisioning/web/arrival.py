@@ -57,6 +57,9 @@ class Arrival:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
+        if scope["method"] == "HEAD" and self._is_looked_at(scope):
+            # Whatever can be read answers to HEAD as to GET; the server leaves the body out.
+            scope = {**scope, "method": "GET"}
         headers = _first_of_each(scope)
         peer = scope["client"][0] if scope.get("client") else None
         client = self._addresses.client(
@@ -80,10 +83,18 @@ class Arrival:
             PATIENCE_SECONDS.reset(patience)
             self._report(scope, answer, perf_counter() - began)
 
+    def _is_looked_at(self, scope: Scope) -> bool:
+        """Whether HEAD is answered there: not by a stream, which would be begun for nobody."""
+        found = self._routes(scope).find("HEAD", scope["path"])
+        return found is not None and "HEAD" in found.allowed
+
     def _find(self, scope: Scope) -> Found | None:
+        return self._routes(scope).find(scope["method"], scope["path"])
+
+    def _routes(self, scope: Scope) -> RouteTable:
         if self._table is None:
             self._table = RouteTable(scope["app"])
-        return self._table.find(scope["method"], scope["path"])
+        return self._table
 
     async def _answer(
         self, scope: Scope, receive: Receive, answer: _Answer, headers: dict[str, str]

@@ -62,7 +62,8 @@ _AS_CALL = {
 
 def hint_of(next_step: str) -> str:
     """The next step with each command replaced by, or followed by, the call that does the same."""
-    return _COMMAND.sub(_call, next_step).replace("`--allow-over-limit`", "`allowOverLimit: true`")
+    words = _COMMAND.sub(_call, next_step)
+    return words.replace("`--allow-over-limit`", "`allowOverLimit: true`").replace("`--id`", "`id`")
 
 
 def _call(command: re.Match[str]) -> str:

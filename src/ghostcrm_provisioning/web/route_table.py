@@ -21,6 +21,10 @@ from ghostcrm_provisioning.access.scope import Scope
 UNKNOWN = "(unknown)"
 
 
+# How the addresses of streams of events end.
+STREAM = "/events"
+
+
 @dataclass(frozen=True)
 class Route:
     """One template with the methods that one function answers.
@@ -99,6 +103,8 @@ def _needs_token(dependant: Dependant | None) -> bool:
 
 def _chosen(routes: list[Route], method: str, parameters: dict[str, str]) -> Found:
     allowed: frozenset[str] = frozenset().union(*(route.methods for route in routes))
+    if "GET" in allowed and not routes[0].template.endswith(STREAM):
+        allowed |= {"HEAD"}
     route = next((each for each in routes if method in each.methods), None)
     return Found(route, routes[0].template, allowed, parameters)
 

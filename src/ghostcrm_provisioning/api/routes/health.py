@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from importlib.metadata import version
+from ipaddress import ip_address
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -72,19 +74,30 @@ async def ready(site: TheSite) -> JSONResponse:
 
 
 async def may_read_metrics(request: Request, site: TheSite) -> None:
-    """This machine may without a token, as long as no proxy speaks for others; others need the scope
-    ``metrics:read``.
+    """This machine may without a token, as long as no proxy speaks for others, and the name that is called
+    is its own: a browser here could be led to us by a page whose name was given our address. Others need the
+    scope ``metrics:read``.
 
     Raises:
         NotAuthenticated, NotPermitted.
     """
     peer = request.scope["state"].get("peer") or ""
     is_forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
-    if is_loopback(peer) and not is_forwarded and "authorization" not in request.headers:
+    is_here = is_loopback(peer) and not is_forwarded and _is_own_name(request.url.hostname or "")
+    if is_here and "authorization" not in request.headers:
         return
     principal = await whose_token(site, request.headers.get("authorization", ""))
     request.state.principal = principal
     refuse_without(Scope.METRICS_READ, principal)
+
+
+def _is_own_name(host: str) -> bool:
+    """An address, which no page's name can be, or what this machine calls itself."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return host.lower() in {"localhost", socket.gethostname().lower()}
+    return True
 
 
 @router.get(
