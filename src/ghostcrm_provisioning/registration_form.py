@@ -129,6 +129,8 @@ def check_email(address: str) -> str:
         InvalidEmail: it is not an address, is longer than 254 characters, or has a local part that
             is not ASCII.
     """
+    if not address.strip():
+        raise InvalidEmail("The email address is empty.")
     if len(address) > LONGEST_EMAIL:
         raise InvalidEmail(
             f"The email address has {len(address)} characters; at most {LONGEST_EMAIL} are possible."

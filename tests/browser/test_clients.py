@@ -120,8 +120,7 @@ def test_a_plan_is_changed_after_one_saw_what_it_means(page: Page, client_path: 
     expect(page.locator(".notice")).to_contain_text("Its plan is being changed to enterprise")
     expect(page.locator("#live-why")).to_contain_text("Nordlicht Inc is ready.")
     expect(page.locator("#steps")).to_contain_text("starter → enterprise")
-    page.reload()
-    expect(page.locator("dd", has_text="Enterprise")).to_be_visible()
+    expect(page.locator("#live-properties dd", has_text="Enterprise")).to_be_visible()
 
 
 def test_a_connection_is_revealed_after_the_password_was_given_again(

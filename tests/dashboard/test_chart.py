@@ -43,6 +43,7 @@ def test_the_scale_begins_at_zero_and_holds_every_value() -> None:
 
 def test_values_far_apart_get_a_scale_of_decades() -> None:
     chart = chart_of(points((40, 80), (50, 70_000)), HALF_AN_HOUR)
+    assert chart.is_in_decades
     assert chart.scale == ["1 min 40 s", "10.0 s", "1.0 s", "100 ms", "10 ms"]
 
 

@@ -67,6 +67,7 @@ def test_steps_follow_one_another_on_the_whole_axis() -> None:
     assert [(s.kind, s.x, s.width) for s in second.segments] == [("done", 250.0, 750.0)]
     assert drawn.seconds == 1.0
     assert drawn.gaps == ()
+    assert drawn.kinds == ("done",), "the legend explains what is drawn, and nothing else"
 
 
 def test_a_wait_between_two_attempts_is_a_segment_of_its_own() -> None:

@@ -54,6 +54,7 @@ class Chart:
     points: list[Point]
     description: str
     has_values: bool
+    is_in_decades: bool  # each line of the scale is ten times the one below
 
 
 def chart_of(points: Sequence[Point], each: timedelta) -> Chart:
@@ -79,6 +80,7 @@ def chart_of(points: Sequence[Point], each: timedelta) -> Chart:
         points=list(points),
         description=_description(points),
         has_values=bool(values),
+        is_in_decades=scale.is_in_decades,
     )
 
 

@@ -23,6 +23,7 @@ _WORTH_SHOWING = 15.0
 # A stretch without work is collapsed when it is longer than this many seconds, and than all work.
 _SHORTEST_COLLAPSED_SECONDS = 1.0
 _MOST_SEGMENTS = 60
+_KINDS = ("done", "failed", "running", "told_to_wait", "abandoned", "waiting")
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,12 @@ class Waterfall:
     began_at: datetime
     ended_at: datetime | None
     waited_seconds: float | None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What its bars show, for the legend."""
+        shown = {segment.kind for bar in self.bars for segment in bar.segments}
+        return tuple(kind for kind in _KINDS if kind in shown)
 
     @property
     def seconds(self) -> float | None:
