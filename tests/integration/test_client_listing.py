@@ -376,7 +376,7 @@ def test_the_command_searches_filters_and_goes_on(
     )
     nobody = ghostcrm("clients", "list", "--server", "nowhere", environment=variables)
     assert "No client is as asked for." in nobody.stdout
-    deleted = [client for client in known if client.status == "deleted"][0]
+    deleted = next(client for client in known if client.status == "deleted")
     asked = ("clients", "list", "--search", str(deleted.id))
     hidden = ghostcrm(*asked, environment=variables).stdout
     assert "And 1 deleted: ghostcrm clients list --search" in hidden.replace("\n", " ")
