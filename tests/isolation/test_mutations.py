@@ -12,6 +12,7 @@ import pytest
 from psycopg import sql
 
 from ghostcrm_provisioning.client_database.blueprint import Blueprint
+from ghostcrm_provisioning.client_database.ground import PLAIN
 from ghostcrm_provisioning.client_database.isolation.attack import (
     Outcome,
     find_unlisted,
@@ -27,6 +28,7 @@ from ghostcrm_provisioning.client_database.isolation.catalog import (
 )
 from ghostcrm_provisioning.client_database.isolation.proof import (
     find_schema_exposures,
+    verify,
     whole_attack,
 )
 from tests.isolation.conftest import Connection, as_owner, undone
@@ -306,3 +308,52 @@ async def test_the_attack_alone_finds_every_policy_that_is_dropped_or_opened(
         "policies dropped or opened",
     )
     assert missed == []
+
+
+async def test_nothing_that_runs_with_the_owner_s_rights_rests_on_what_auth_s_login_can_replace(
+    breaking: Connection,
+) -> None:
+    """Supabase Auth's login owns auth.uid() and its kin: a body of its own choice must not run as the owner."""
+    await breaking.execute("set local role supabase_auth_admin")
+    for name, kind in (("uid", "uuid"), ("role", "text"), ("email", "text"), ("jwt", "jsonb")):
+        await breaking.execute(
+            sql.SQL(
+                "create or replace function {}() returns {} language plpgsql as"
+                " $$ begin raise exception 'called by %', current_user; end $$"
+            ).format(sql.Identifier("auth", name), sql.SQL(kind))
+        )
+    await breaking.execute("set local role authenticated")
+    await breaking.execute(
+        "select set_config('request.jwt.claims', %s, true)",
+        ('{"sub": "5a0f7d1c-3f5e-4c57-9d0f-3b6a7c1f0e11", "role": "authenticated"}',),
+    )
+    for table in ("roles", "profiles", "appointments", "activities"):
+        await breaking.execute(named("select from public.{}", table))
+    await as_owner(breaking, sql.SQL("insert into public.tags (name) values ('audited')"))
+    cursor = await breaking.execute(
+        "select actor_id::text, actor_role from public.audit_logs where new_values ->> 'name' = 'audited'"
+    )
+    assert await cursor.fetchall() == [
+        {"actor_id": "5a0f7d1c-3f5e-4c57-9d0f-3b6a7c1f0e11", "actor_role": "authenticated"}
+    ]
+    cursor = await breaking.execute(
+        "select oid::regprocedure::text as calls from pg_proc"
+        " where prosecdef and pronamespace in ('public'::regnamespace, 'private'::regnamespace)"
+        r" and prosrc ~ '\mauth\.'"
+    )
+    assert await cursor.fetchall() == []
+
+
+async def test_whoever_keeps_the_attack_from_being_made_is_found_by_the_catalog(
+    breaking: Connection,
+) -> None:
+    await breaking.execute(
+        "create or replace function auth.uid() returns uuid language plpgsql as"
+        " $$ begin raise exception 'not today'; end $$"
+    )
+    verdict = await verify(
+        breaking, caretaker=breaking, application=None, logins=(), access=None, ground=PLAIN
+    )
+    assert not verdict.holds
+    assert {each.code for each in verdict.findings} >= {"function_differs", "attack_not_made"}
+    assert "not today" in verdict.findings[-1].sentence

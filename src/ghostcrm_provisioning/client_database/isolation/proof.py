@@ -184,7 +184,8 @@ async def verify(
         made: those of the logins that we have made, as we have made them.
 
     Raises:
-        psycopg.Error: something kept the attack from being made; nothing is said about isolation.
+        psycopg.Error: something kept the attack from being made, though nothing was found until then; nothing
+            is said about isolation.
         InvalidBlueprint: the access matrix cannot be tried on this database, though its catalog is as
             it was proven.
     """
@@ -209,11 +210,14 @@ async def verify(
         attempts["knock"] += await _knock_as_whom_there_is(caretaker, application, ground)
     except IsolationNotProven as exposed:
         findings.append(_finding_of(exposed))
-    except InvalidBlueprint as impossible:
-        # What the catalog says is a verdict by itself; without it, nothing is said.
+    except (InvalidBlueprint, psycopg.Error) as impossible:
+        # What the catalog says is a verdict by itself, and whoever weakened it may also keep the attack from
+        # being made; without it, nothing is said.
         if not findings:
             raise
-        findings.append(Finding("attack_not_made", impossible.message))
+        findings.append(
+            Finding("attack_not_made", f"The attack could not be made: {_why(impossible)}.")
+        )
     if application is not None:
         if ground.is_supabase:
             findings += await _exposures(application, "application_exposures", ground)
@@ -272,6 +276,12 @@ def _is_of_others(finding: Finding, ground: Ground) -> bool:
     """Whether it is about a table or function of public that is not the client's at all."""
     is_unlisted = finding.code in {"table_unlisted", "function_unlisted"}
     return is_unlisted and not ground.is_ours(str(finding.subject))
+
+
+def _why(impossible: InvalidBlueprint | psycopg.Error) -> str:
+    if isinstance(impossible, InvalidBlueprint):
+        return impossible.message.removesuffix(".")
+    return impossible.diag.message_primary or type(impossible).__name__
 
 
 def _refuse(findings: Sequence[Finding]) -> None:

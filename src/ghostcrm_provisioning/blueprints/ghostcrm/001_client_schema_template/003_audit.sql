@@ -16,15 +16,32 @@ as $$
     }'::text[]
 $$;
 
+-- What auth.uid() and auth.role() say, which are not this schema's: see 001_helper_functions.sql.
+create or replace function private.acting_id() returns uuid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(
+        nullif(current_setting('request.jwt.claim.sub', true), ''),
+        nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
+    )::uuid
+$$;
+
 create or replace function private.acting_role() returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(auth.role(), nullif(current_setting('role'), 'none'), session_user::text)
+    select coalesce(
+        nullif(current_setting('request.jwt.claim.role', true), ''),
+        nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role',
+        nullif(current_setting('role'), 'none'),
+        session_user::text
+    )
 $$;
 
 comment on function private.unaudited_columns() is
     'Columns that repeat what stands elsewhere.';
+comment on function private.acting_id() is 'The signed-in user, whether known here or not; or null.';
 comment on function private.acting_role() is
     'Role claim of the token; without a token, the role that was set, or the database login.';
 
@@ -36,7 +53,7 @@ declare
     -- The column that identifies the row.
     key_column constant text := tg_argv[0];
     unaudited constant text[] := private.unaudited_columns();
-    actor_id constant uuid := auth.uid();
+    actor_id constant uuid := private.acting_id();
     actor_role constant text := private.acting_role();
     row_values text;
 begin
@@ -109,7 +126,7 @@ begin
     insert into public.audit_logs
         (table_name, record_id, operation, actor_id, actor_role, old_values, new_values)
     values (
-        tg_table_name, new_row ->> key_column, 'update', auth.uid(), private.acting_role(),
+        tg_table_name, new_row ->> key_column, 'update', private.acting_id(), private.acting_role(),
         old_values, new_values
     );
     return null;
@@ -160,6 +177,7 @@ comment on function private.keep_audit(regclass, text) is
 
 revoke all on function
     private.unaudited_columns(),
+    private.acting_id(),
     private.acting_role(),
     private.record_rows(),
     private.record_update(),

@@ -63,7 +63,7 @@ begin
         insert into public.audit_logs
             (table_name, record_id, operation, actor_id, actor_role, old_values)
         values (
-            'audit_logs', gone.newest::text, 'purge', auth.uid(), private.acting_role(),
+            'audit_logs', gone.newest::text, 'purge', private.acting_id(), private.acting_role(),
             to_jsonb(gone)
         );
     end if;
