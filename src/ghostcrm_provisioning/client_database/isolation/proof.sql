@@ -141,7 +141,7 @@ where o.owner <> all(%(owners)s)
 -- name: database_exposures
 -- Who may connect that must not, and logins that could step over every policy. Into a database at
 -- Supabase, its own roles may.
-select format('%%I may connect to this database', r.rolname) as exposure
+select format('the role %%I may connect to this database', r.rolname) as exposure
 from pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
      join pg_roles r on r.oid = a.grantee
 where not %(is_supabase)s and d.datname = current_database() and a.privilege_type = 'CONNECT'

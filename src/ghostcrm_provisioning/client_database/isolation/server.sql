@@ -15,11 +15,11 @@ with logins as materialized (
     join pg_roles r on r.rolname = s.name and not r.rolsuper
     where exists (select from logins l where s.name = any(string_to_array(l.groups, ',')))
 ), bound as materialized (  -- by row level security: as themselves, by whatever name
-    select 0::oid as oid, 'everyone' as name
+    select 0::oid as oid, 'everyone' as name, 'everyone' as title
     union all
-    select oid, rolname from pg_roles where rolname in ('anon', 'authenticated')
+    select oid, rolname, format('the role %%I', rolname) from pg_roles where rolname in ('anon', 'authenticated')
     union all
-    select oid, name from logins where string_to_array(groups, ',') && array['authenticated'] and not creates
+    select oid, name, format('the role %%I', name) from logins where string_to_array(groups, ',') && array['authenticated'] and not creates
         and not is_temporary
 ), here as (
     select d.oid, d.datdba, coalesce(d.datacl, acldefault('d', d.datdba)) as datacl
@@ -66,22 +66,22 @@ where s.name ~ '^request\.'  -- as whom row level security sees a session that b
    or s.name ~ '\mjwt_'  -- PostgREST takes its own settings from here: whose tokens it believes,
    or (s.name ~ '\mdb_anon_role$' and s.value <> 'anon')  -- and who a request without one is
 union all
-select format('%%s may make temporary tables here, which functions meet', b.name)
+select format('%%s may make temporary tables here, which functions meet', b.title)
 from here, aclexplode(here.datacl) a join bound b on b.oid = a.grantee
 where a.privilege_type = 'TEMPORARY' and (%(ours)s::text[] is null or a.grantee <> 0)
 union all
-select format('%%s may make schemas in this database', b.name)
+select format('%%s may make schemas in this database', b.title)
 from here, aclexplode(here.datacl) a join bound b on b.oid = a.grantee
 where a.privilege_type = 'CREATE'
 union all
-select format('%%I may look into the schema ghostcrm_provisioning', r.rolname)
+select format('the role %%I may look into the schema ghostcrm_provisioning', r.rolname)
 from pg_roles r, to_regnamespace('ghostcrm_provisioning') as kept (schema)
 where kept.schema is not null and not r.rolsuper and r.rolname <> current_user
   and (r.rolname in ('anon', 'authenticated', 'service_role') or r.oid in (select oid from logins))
   and has_schema_privilege(r.oid, kept.schema, 'usage, create')
 union all
 -- Setting it aside switches off triggers, and with them what they keep.
-select format('%%s may set %%s', b.name, p.parname)
+select format('%%s may set %%s', b.title, p.parname)
 from pg_parameter_acl p, aclexplode(p.paracl) a join bound b on b.oid = a.grantee
 where p.parname in ('session_replication_role', 'session_preload_libraries')
 union all
@@ -104,7 +104,7 @@ join (
 where l.name not in ('everyone', 'anon', 'authenticated')
 union all
 -- PostgreSQL's own tables and functions, which are closed for a reason: passwords, statistics, files.
-select format('%%s may %%s %%s', b.name, lower(o.privilege), o.name)
+select format('%%s may %%s %%s', b.title, lower(o.privilege), o.name)
 from bound b
 join (
     select c.oid::regclass::text as name, a.grantee, a.privilege_type as privilege, c.relacl as now,
