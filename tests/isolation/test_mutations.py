@@ -168,6 +168,43 @@ async def test_an_extension_hides_no_function_with_its_owner_s_rights(
     assert codes == {"definer_added"}
 
 
+async def test_a_client_s_own_types_are_no_difference(
+    breaking: Connection, proven: frozenset[Fact], blueprint: Blueprint
+) -> None:
+    """PostgreSQL gives the functions of a range to whoever made the server."""
+    for statement in (
+        "create type public.price_range as range (subtype = bigint)",
+        "create type public.colour as enum ('red', 'green')",
+        "create domain public.percent as numeric check (value between 0 and 100)",
+        "create type public.point as (x integer, y integer)",
+    ):
+        await as_owner(breaking, sql.SQL(statement))
+    assert compare(proven, await read_facts(breaking)) == []
+    assert await find_schema_exposures(breaking) == []
+    assert blueprint.access is not None
+    assert await find_unlisted(breaking, blueprint.access) == []
+
+
+async def test_an_aggregate_lends_what_it_is_made_of(
+    breaking: Connection, proven: frozenset[Fact]
+) -> None:
+    """Who may execute an aggregate need not be allowed its parts, which may run with their owner's rights."""
+    for statement in (
+        "create function private.part(text, int) returns text language sql security definer"
+        " set search_path = '' as 'select string_agg(email, chr(44)) from public.profiles'",
+        "create aggregate private.leak(int) (sfunc = private.part, stype = text)",
+        "grant execute on function private.leak(int) to authenticated",
+    ):
+        await as_owner(breaking, sql.SQL(statement))
+    findings = compare(proven, await read_facts(breaking))
+    assert {(each.code, each.subject) for each in findings} == {
+        ("definer_added", "private.leak(integer)")
+    }
+    await as_owner(breaking, sql.SQL("grant execute on function private.leak(int) to anon"))
+    found = [each.sentence for each in await find_schema_exposures(breaking)]
+    assert found == ["Anon may execute the security definer function private.leak(integer)."]
+
+
 async def test_a_grant_of_one_column_is_a_grant(breaking: Connection) -> None:
     """Of what a client has made itself: the rules are asked, not the comparison."""
     for statement, said in (

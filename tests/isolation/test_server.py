@@ -29,6 +29,7 @@ _WEAKENED = (
     ("grant pg_read_server_files to ghostcrm_client_owner", "pg_read_server_files"),
     ("grant service_role to supabase_auth_admin", "service_role"),
     ("grant {owner} to {app}", "_owner"),
+    ("alter role {api} inherit; grant service_role to {api}", "without taking them on"),
     ("grant {app} to {other}", "enter as that login may"),
     ("grant temporary on database {database} to public", "temporary tables"),
     ("grant temporary on database {database} to {app}", "temporary tables"),
@@ -52,6 +53,7 @@ _HARMLESS = (
     "alter database {database} set timezone = 'UTC'",
     "alter role {other} set request.jwt.claims = '{{}}'",
     "grant service_role to {service}",
+    "grant service_role to {api}",
 )
 
 
@@ -63,13 +65,14 @@ async def made(breaking: Connection, proven_database: str) -> list[MadeLogin]:
             f"{proven_database}_{role.key}",
             role.member_of,
             acts_as=role.acts_as,
+            inherits=role.inherits,
             creates=role.creates,
             temporary=role.temporary,
         )
         for role in LOGIN_ROLES
     ]
     for name in (*(login.name for login in logins), f"{proven_database}_other"):
-        await breaking.execute(sql.SQL("create role {}").format(sql.Identifier(name)))
+        await breaking.execute(sql.SQL("create role {} noinherit").format(sql.Identifier(name)))
     return logins
 
 

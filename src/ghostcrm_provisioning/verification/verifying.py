@@ -85,6 +85,7 @@ async def attack(
                     f"{request.name}_{login.key}",
                     login.member_of,
                     acts_as=login.acts_as,
+                    inherits=login.inherits,
                     creates=login.creates,
                     temporary=login.temporary,
                 )

@@ -15,8 +15,10 @@ from pg_proc f join pg_namespace n on n.oid = f.pronamespace
 where n.nspname <> all(%(foreign_schemas)s)
   -- Where pg_temp is not named last, PostgreSQL looks for tables and types there first.
   and (p.path is null or (f.prosecdef and p.path not like '%%pg_temp'))
+  -- Nor what an extension brought, or was made with a type, as what makes the values of a range is.
   and not exists (select from pg_depend d
-                  where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e')
+                  where d.classid = 'pg_proc'::regclass and d.objid = f.oid
+                    and (d.deptype = 'e' or (d.deptype = 'i' and d.refclassid = 'pg_type'::regclass)))
   and f.prokind <> 'a'
 
 -- rule: definer_function_exposed
@@ -28,8 +30,15 @@ select 'pg_proc' as catalog, f.oid as id, f.oid::regprocedure::text as object,
               string_agg(role, ' and ' order by role), f.oid::regprocedure) as sentence
 from pg_proc f join pg_namespace n on n.oid = f.pronamespace,
      unnest(array['anon', 'authenticated']) role
-where f.prosecdef and n.nspname = any(%(exposed_schemas)s)
-  and has_function_privilege(role, f.oid, 'execute')
+where n.nspname = any(%(exposed_schemas)s) and has_function_privilege(role, f.oid, 'execute')
+  -- Who may execute an aggregate need not be allowed what it is made of.
+  and (f.prosecdef or exists (
+      select from pg_aggregate a join pg_proc part on part.prosecdef and part.oid in (
+          a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn,
+          a.aggminvtransfn, a.aggmfinalfn
+      )
+      where a.aggfnoid = f.oid
+  ))
 group by f.oid
 
 -- rule: view_with_owners_rights

@@ -27,8 +27,10 @@ select 'pg_proc' as catalog, f.oid as id, f.oid::regprocedure::text as object,
 from pg_proc f join pg_namespace n on n.oid = f.pronamespace,
      aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) a
 where n.nspname <> all(%(foreign_schemas)s) and a.grantee in (0, 'anon'::regrole)
+  -- Nor what an extension brought, or was made with a type, as what makes the values of a range is.
   and not exists (select from pg_depend d
-                  where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e')
+                  where d.classid = 'pg_proc'::regclass and d.objid = f.oid
+                    and (d.deptype = 'e' or (d.deptype = 'i' and d.refclassid = 'pg_type'::regclass)))
 
 -- rule: schema_open_to_strangers
 -- severity: warning

@@ -37,7 +37,7 @@ order by 1, 2
 select auth.uid()::text as id, auth.role() as role
 
 -- name: functions_for_users
--- Functions of public that signed-in users may execute, but for those of extensions, and for event
+-- Functions of public that signed-in users may execute, but for those of extensions and types, and for event
 -- triggers, which nobody can call (Supabase puts one there that turns row level security on).
 select format('%%s(%%s)', f.proname, pg_get_function_identity_arguments(f.oid)) as called,
        format('%%s(%%s)', f.proname, array_to_string(array(
@@ -50,7 +50,9 @@ where f.pronamespace = 'public'::regnamespace
   and f.prorettype <> 'event_trigger'::regtype
   and not exists (
       select from pg_depend d
-      where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e'
+      where d.classid = 'pg_proc'::regclass and d.objid = f.oid
+        -- Or it was made with a type, as what makes the values of a range is.
+        and (d.deptype = 'e' or (d.deptype = 'i' and d.refclassid = 'pg_type'::regclass))
   )
 order by 2
 

@@ -56,14 +56,22 @@ with schemas as materialized (
     from pg_class c join schemas s on s.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
       and (%(ours)s::text[] is null or format('%%I.%%I', s.nspname, c.relname) = any(%(ours)s))
+), lending as materialized (
+    -- Who may execute an aggregate need not be allowed what it is made of: its owner must.
+    select a.aggfnoid as oid
+    from pg_aggregate a
+    join pg_proc part on part.prosecdef and part.oid in (
+        a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn,
+        a.aggminvtransfn, a.aggmfinalfn
+    )
 ), functions as materialized (
-    select f.oid, f.proowner, f.prosecdef, f.proconfig, f.proacl, f.prosrc, f.prosqlbody, f.prolang,
+    select f.oid, f.proowner, f.prosecdef or f.oid in (select oid from lending) as prosecdef, f.proconfig, f.proacl, f.prosrc, f.prosqlbody, f.prolang,
            format('%%s.%%s(%%s)', s.nspname, f.proname, pg_get_function_identity_arguments(f.oid)) as name
     from pg_proc f join schemas s on s.oid = f.pronamespace
     -- Whoever owns an extension can put functions of their own into it (ALTER EXTENSION … ADD), which does not
     -- hide what these lend.
     where (
-        f.prosecdef and f.proowner = to_regrole(quote_ident(%(owner)s))
+        (f.prosecdef or f.oid in (select oid from lending)) and f.proowner = to_regrole(quote_ident(%(owner)s))
         or not exists (
             select from of_extensions e where e.classid = 'pg_proc'::regclass and e.objid = f.oid
         )

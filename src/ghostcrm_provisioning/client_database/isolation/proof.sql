@@ -43,7 +43,16 @@ with recursive strangers(oid, name) as (
     select r.oid, r.relkind, r.nspname, r.name, r.is_ours, a.grantee, a.privilege_type
     from relations r join pg_attribute c on c.attrelid = r.oid and c.attacl is not null, aclexplode(c.attacl) a
 ), functions as materialized (
-    select f.oid, f.proacl, f.proowner, f.prosecdef, f.prorettype, s.is_platform
+    select f.oid, f.proacl, f.proowner, f.prorettype, s.is_platform,
+           -- An aggregate lends what it is made of.
+           f.prosecdef or exists (
+               select from pg_aggregate a
+               join pg_proc part on part.prosecdef and part.oid in (
+                   a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn,
+                   a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn
+               )
+               where a.aggfnoid = f.oid
+           ) as prosecdef
     from pg_proc f join schemas s on s.oid = f.pronamespace
     -- One of these cannot be called.
     where f.prorettype <> 'event_trigger'::regtype
@@ -127,6 +136,11 @@ from (
       and (%(ours)s::text[] is null or format('%%I.%%I', n.nspname, f.proname) = any(%(ours)s))
       and not exists (
           select from of_extensions e where e.classid = 'pg_proc'::regclass and e.objid = f.oid
+      )
+      -- What makes a value of a range type is made with it, and belongs to whoever made the server.
+      and not exists (
+          select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = f.oid
+              and d.deptype = 'i' and d.refclassid = 'pg_type'::regclass
       )
     union all
     select 'relation', c.oid::regclass::text, c.relowner::regrole::name

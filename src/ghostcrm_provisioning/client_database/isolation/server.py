@@ -27,6 +27,7 @@ class MadeLogin:
     name: str
     member_of: tuple[str, ...]
     acts_as: str | None = None
+    inherits: bool = True
     creates: bool = False
     temporary: bool = False
 
@@ -40,6 +41,7 @@ def expected(logins: Sequence[MadeLogin]) -> dict[str, list[Any]]:
         "logins": [login.name for login in logins],
         "groups": [",".join(login.member_of) for login in logins],
         "acting": [login.acts_as for login in logins],
+        "inherits": [login.inherits for login in logins],
         "temporary": [login.temporary for login in logins],
         "creates": [login.creates for login in logins],
         "shared": [role.name for role in shared],

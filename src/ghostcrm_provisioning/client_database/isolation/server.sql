@@ -1,13 +1,16 @@
 -- name: server_exposures
 -- What a whole server keeps, and no copy of a database brings along: how the logins of this database differ from
 -- how we made them, one sentence each. `logins` with, for each, what it was made with: the groups (`groups`, a name
--- apart from the next by a comma), the role that it acts as (`acting`), whether it may make temporary tables
+-- apart from the next by a comma), the role that it acts as (`acting`), whether it has their
+-- rights by itself (`inherits`) and may make temporary tables
 -- and schemas. Not judged: how long a session may wait, where it looks for names, and what else weakens nothing.
 with logins as materialized (
-    select r.oid, l.name, l.groups, l.acting, l.is_temporary, l.creates, r.rolreplication, r.rolcreatedb
+    select r.oid, l.name, l.groups, l.acting, l.inherits, l.is_temporary, l.creates, r.rolinherit, r.rolreplication,
+           r.rolcreatedb
     from unnest(
-        %(logins)s::text[], %(groups)s::text[], %(acting)s::text[], %(temporary)s::boolean[], %(creates)s::boolean[]
-    ) as l (name, groups, acting, is_temporary, creates)
+        %(logins)s::text[], %(groups)s::text[], %(acting)s::text[], %(inherits)s::boolean[], %(temporary)s::boolean[],
+        %(creates)s::boolean[]
+    ) as l (name, groups, acting, inherits, is_temporary, creates)
     join pg_roles r on r.rolname = l.name
 ), shared as materialized (  -- groups of theirs
     select r.oid, s.name, s.groups
@@ -36,6 +39,14 @@ from (select oid, name, groups from logins union all select oid, name, groups fr
 join pg_auth_members m on m.member = w.oid
 join pg_roles g on g.oid = m.roleid
 where g.rolname <> all(string_to_array(w.groups, ','))
+union all
+-- From 16 on, PostgreSQL keeps with each membership whether it is inherited.
+select format('the login %%I has the rights of %%I by itself, without taking them on', l.name, g.rolname)
+from logins l
+join pg_auth_members m on m.member = l.oid
+join pg_roles g on g.oid = m.roleid
+where not l.inherits and coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, l.rolinherit)
+  and g.rolname = any(string_to_array(l.groups, ','))
 union all
 -- Who makes logins can make himself a member at any time; PostgreSQL makes him one from 16 on.
 select format('the role %%I is a member of the login %%I: it may enter as that login may', r.rolname, l.name)

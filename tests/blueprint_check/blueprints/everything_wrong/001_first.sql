@@ -71,6 +71,13 @@ language sql security definer
 set search_path = ''
 as $$ select 1 $$;
 grant execute on function public.lends_rights() to authenticated;
+create function private.add_up(total integer, more integer) returns integer
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$ select total + more + (select count(*) from public.notes)::integer $$;
+revoke execute on function private.add_up(integer, integer) from public;
+create aggregate public.lends_its_parts(integer) (sfunc = private.add_up, stype = integer);  -- ! definer_function_exposed
+grant execute on function public.lends_its_parts(integer) to authenticated;
 create view public.all_notes as select id from public.notes;  -- ! view_with_owners_rights
 create materialized view public.note_count as select count(*) from public.notes;  -- ! copy_without_policies attack_succeeded
 grant select on public.note_count to authenticated;

@@ -1,3 +1,6 @@
+-- What makes the values of a range comes with the type, and is nobody's to mend.
+create type public.note_range as range (subtype = bigint);
+
 -- Row level security ---------------------------------------------------------------------------
 
 create table public.notes (
