@@ -185,6 +185,35 @@ async def test_a_client_s_own_types_are_no_difference(
     assert await find_unlisted(breaking, blueprint.access) == []
 
 
+async def test_a_client_tunes_and_extends_what_came_with_the_blueprint(
+    breaking: Connection, proven: frozenset[Fact]
+) -> None:
+    for statement in (
+        "alter table public.contacts set (autovacuum_vacuum_scale_factor = 0.02)",
+        "alter table public.contacts add column nickname text",
+        "grant insert (nickname), update (nickname) on public.contacts to authenticated",
+        "create index contacts_nickname_idx on public.contacts (nickname)",
+        "create view private.for_us as select id from public.contacts",
+    ):
+        await as_owner(breaking, sql.SQL(statement))
+    # As its operator, for the Supabase CLI's `inspect db`.
+    await breaking.execute("create extension pg_stat_statements schema extensions")
+    assert compare(proven, await read_facts(breaking)) == []
+    assert await find_schema_exposures(breaking) == []
+    # A column that was there is another matter, also when it was taken away in between.
+    for statement in (
+        "grant update (deleted_at) on public.contacts to authenticated",
+        "alter table public.files drop column state;"
+        "alter table public.files add column state text;"
+        "grant update (state) on public.files to authenticated",
+        "grant select on private.for_us to authenticated",
+    ):
+        async with undone(breaking):
+            await as_owner(breaking, sql.SQL(statement))
+            findings = compare(proven, await read_facts(breaking))
+            assert findings + await find_schema_exposures(breaking), statement
+
+
 async def test_an_aggregate_lends_what_it_is_made_of(
     breaking: Connection, proven: frozenset[Fact]
 ) -> None:

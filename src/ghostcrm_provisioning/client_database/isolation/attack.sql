@@ -25,6 +25,11 @@ where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'ghostcrm_
           where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
       )
   ))
+  -- What an extension brought is no way in; what its owner has put into it might be.
+  and (c.relowner = to_regrole(quote_ident(%(owner)s)) or not exists (
+      select from pg_depend d
+      where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+  ))
   and exists (
       select from (values ('anon'), ('authenticated')) as who (name)
       where has_schema_privilege(who.name, n.oid, 'usage')

@@ -28,6 +28,9 @@ Fact = tuple[str, str, str]
 # A whole new one of these may be a client's own: the rules and the attack judge it. (But for a function
 # with its owner's rights.)
 _CAN_BE_NEW = frozenset({"schema", "relation", "function"})
+# Tables, whose options decide nothing about who may see what, as those of a view do.
+_TABLES = ("r ", "p ", "m ")
+_COLUMNS_NOTED = ("column", "")
 # The thing that a fact of this kind is about is the thing of that kind which its subject begins with.
 _BELONGS_TO = {
     "policy": "relation",
@@ -103,6 +106,9 @@ async def write_proven(
 def compare(proven: frozenset[Fact], seen: frozenset[Fact]) -> list[Finding]:
     """Whatever is gone, and whatever was added to something that was there when it was proven."""
     there = {(kind, subject) for kind, subject, _ in proven}
+    if any(kind == "column" for kind, _ in there):
+        there.add(_COLUMNS_NOTED)
+    proven, seen = _that_matter(proven), _that_matter(seen)
     added = sorted(fact for fact in seen - proven if not _is_of_new_thing(fact, there))
     gone = sorted(proven - seen)
     changed = {(kind, subject) for kind, subject, _ in gone} & {
@@ -122,6 +128,22 @@ def compare(proven: frozenset[Fact], seen: frozenset[Fact]) -> list[Finding]:
         sentence = f"{joint or f'Added {kind} {subject}'}: {_short(fact)}."
         findings.append(Finding(f"{_code(kind)}_added", sentence, subject=subject))
     return findings + _new_definers(seen, there)
+
+
+def _that_matter(facts: frozenset[Fact]) -> frozenset[Fact]:
+    """Without the columns, which only say what was there, and how a table is stored and vacuumed, which is
+    for its owner to tune."""
+    return frozenset(
+        (
+            kind,
+            subject,
+            fact.partition("; options ")[0]
+            if kind == "relation" and fact.startswith(_TABLES)
+            else fact,
+        )
+        for kind, subject, fact in facts
+        if kind != "column"
+    )
 
 
 def _new_definers(seen: frozenset[Fact], there: set[tuple[str, str]]) -> list[Finding]:
@@ -147,7 +169,11 @@ def _is_of_new_thing(fact: Fact, there: set[tuple[str, str]]) -> bool:
     if kind in _CAN_BE_NEW:
         return (kind, subject) not in there
     if kind == "grant on column":
-        return ("relation", subject.rpartition(".")[0]) not in there
+        table = subject.rpartition(".")[0]
+        if ("relation", table) not in there:
+            return True
+        # What was proven before columns were noted, does not tell which are new.
+        return _COLUMNS_NOTED in there and ("column", subject) not in there
     owner = _BELONGS_TO.get(kind)
     if owner is None:
         return False

@@ -102,6 +102,11 @@ select 'relation', r.name, format(
     case when r.relforcerowsecurity then ', forced' else '' end, coalesce(r.reloptions::text, 'none'))
 from relations r join names n on n.oid = r.relowner
 union all
+-- No difference by itself: a grant on one that was there is.
+select 'column', format('%%s.%%s', r.name, a.attname), 'is there'
+from pg_attribute a join relations r on r.oid = a.attrelid and r.relkind in ('r', 'p', 'v', 'm', 'f')
+where a.attnum > 0 and not a.attisdropped
+union all
 select 'policy', format('%%s %%I', r.name, p.polname), format(
     'for %%s, %%s, to %%s, using (%%s), check (%%s)', p.polcmd,
     case when p.polpermissive then 'permissive' else 'restrictive' end,

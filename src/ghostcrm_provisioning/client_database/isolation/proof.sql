@@ -36,6 +36,10 @@ with recursive strangers(oid, name) as (
               select from of_extensions e where e.classid = 'pg_class'::regclass and e.objid = c.oid
           )
       ))
+      -- What an extension brought is no way in; what its owner has put into it might be.
+      and (c.relowner = to_regrole(quote_ident(%(owner)s)) or not exists (
+          select from of_extensions e where e.classid = 'pg_class'::regclass and e.objid = c.oid
+      ))
 ), relation_grants as materialized (  -- of a column as well
     select r.oid, r.relkind, r.nspname, r.name, r.is_ours, a.grantee, a.privilege_type
     from relations r, aclexplode(coalesce(r.relacl, acldefault('r', r.relowner))) a
@@ -123,6 +127,10 @@ union all
 select format('view %%s runs with its owner''s rights', r.name)
 from relations r
 where r.relkind = 'v' and r.is_ours
+  and exists (
+      select from relation_grants g
+      where g.oid = r.oid and g.grantee in (0, 'anon'::regrole, 'authenticated'::regrole)
+  )
   and not coalesce(r.reloptions::text[] && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false)
 union all
 -- What belongs to nobody but a client's owner or Supabase's own roles cannot lend out other rights.
@@ -149,6 +157,9 @@ from (
       and n.nspname not in ('information_schema', 'ghostcrm_provisioning', 'supabase_migrations')
       and n.nspname <> all(%(platform_schemas)s)
       and (%(ours)s::text[] is null or format('%%I.%%I', n.nspname, c.relname) = any(%(ours)s))
+      and not exists (
+          select from of_extensions e where e.classid = 'pg_class'::regclass and e.objid = c.oid
+      )
 ) o
 where o.owner <> all(%(owners)s)
 
