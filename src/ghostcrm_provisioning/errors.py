@@ -666,7 +666,10 @@ class ProjectGone(PermanentFailure):
     """The project at Supabase was deleted."""
 
     code = "supabase_project_gone"
-    default_next_step = "Find out who deleted it. Its backups, if the organization has any, are Supabase's to restore."
+    default_next_step = (
+        "Find out who deleted it. Its backups, if the organization has any, are Supabase's to restore. When it is gone "
+        "for good, so is its client: `ghostcrm clients delete ID --no-export`."
+    )
 
 
 class ProjectUnusable(PermanentFailure):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 import psycopg
 from psycopg import sql
@@ -47,8 +48,8 @@ async def find_others(connection: Connection) -> list[OtherLogin]:
 async def shut_out(connection: Connection, logins: Collection[OtherLogin]) -> None:
     """None of them may log in any more, as far as we may change that; their sessions are ended."""
     for login in logins:
-        if login.may_log_in and not await _change(connection, login.name, "nologin"):
-            get_logger("supabase").warning("login_left", login=login.name)
+        if login.may_log_in and (left := await _change(connection, login.name, "nologin")):
+            get_logger("supabase").warning("login_left", login=login.name, reason=left)
     for login in logins:
         await _end_sessions(connection, login.name)
 
@@ -56,36 +57,39 @@ async def shut_out(connection: Connection, logins: Collection[OtherLogin]) -> No
 async def let_in(connection: Connection, names: Collection[str]) -> None:
     """Those that were shut out, and are still there, may log in as before."""
     for login in await find_others(connection):
-        if (
-            login.name in names
-            and not login.may_log_in
-            and not await _change(connection, login.name, "login")
-        ):
-            get_logger("supabase").warning("login_not_let_in", login=login.name)
+        if login.name not in names or login.may_log_in:
+            continue
+        if left := await _change(connection, login.name, "login"):
+            get_logger("supabase").warning("login_not_let_in", login=login.name, reason=left)
 
 
 async def still_open(connection: Connection, logins: Collection[OtherLogin]) -> list[str]:
-    """Which of them may still log in."""
-    return [
-        login.name
-        for login in logins
-        if login.may_log_in
-        and (login.is_surely_theirs or await _change(connection, login.name, "nologin", undo=True))
-    ]
+    """Which of them may still log in: all that may, but for those that prove to be Supabase's own."""
+    found = []
+    for login in logins:
+        if login.may_log_in:
+            refused = await _change(connection, login.name, "nologin", undo=True)
+            if refused is None or (refused == "not permitted" and login.is_surely_theirs):
+                found.append(login.name)
+    return found
 
 
-async def _change(connection: Connection, name: str, to: str, *, undo: bool = False) -> bool:
-    """Whether we may."""
+async def _change(
+    connection: Connection, name: str, to: str, *, undo: bool = False
+) -> Literal["not permitted", "reserved", "dropped"] | None:
+    """Why it could not be changed; None when it was, or could be."""
     try:
         async with connection.transaction(force_rollback=undo):
             await connection.execute(
                 sql.SQL("alter role {} {}").format(sql.Identifier(name), sql.SQL(to))
             )
+    except psycopg.errors.ReservedName:
+        return "reserved"  # by Supabase (its extension supautils), for its own services
     except psycopg.errors.InsufficientPrivilege:
-        return False
-    except psycopg.errors.UndefinedObject:  # it was dropped meanwhile
-        return to == "nologin" and not undo
-    return True
+        return "not permitted"
+    except psycopg.errors.UndefinedObject:
+        return "dropped"  # meanwhile
+    return None
 
 
 async def _end_sessions(connection: Connection, name: str) -> None:
