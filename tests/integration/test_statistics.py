@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from ghostcrm_provisioning.control_database.database import ControlDatabase
+from ghostcrm_provisioning.statistics import shared as shared_readings
 from ghostcrm_provisioning.statistics.attention import Concern, find_concerns
 from ghostcrm_provisioning.statistics.numbers import (
     QueueNumbers,
@@ -20,7 +21,7 @@ from ghostcrm_provisioning.statistics.numbers import (
     WorkerNumbers,
 )
 from ghostcrm_provisioning.statistics.reading import Statistics
-from ghostcrm_provisioning.statistics.shared import Shared
+from ghostcrm_provisioning.statistics.shared import LONGEST_LIFETIME_SECONDS, Shared
 from ghostcrm_provisioning.statistics.time_to_ready import Window
 from ghostcrm_provisioning.wiring import Installation
 from tests.conftest import Server
@@ -187,6 +188,26 @@ async def test_however_many_ask_it_is_read_once() -> None:
     while await at_once.get() == before:
         pass
     assert readings == before + 1
+
+
+async def test_a_reading_that_was_slow_once_is_not_shown_for_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, readings = 1000.0, 0
+    monkeypatch.setattr(shared_readings, "monotonic", lambda: now)
+
+    async def read() -> int:
+        nonlocal now, readings
+        readings += 1
+        now += 3.0  # one that takes three seconds would be good for 150
+        return readings
+
+    shared = Shared(read)
+    assert await shared.get() == 1
+    now += LONGEST_LIFETIME_SECONDS - 0.1
+    assert await shared.get() == 1
+    now += 0.1
+    assert await shared.get() == 2
 
 
 async def test_a_reading_that_failed_is_tried_again_by_whoever_asks_next() -> None:

@@ -14,10 +14,13 @@ Reading = TypeVar("Reading")
 SHORTEST_LIFETIME_SECONDS = 2.0
 # What takes long is read less often: it never takes more than one part in fifty of the time.
 _LIFETIMES_PER_DURATION = 50
+# … as long as that does not make it old: one slow moment must not hide for minutes what happened since.
+LONGEST_LIFETIME_SECONDS = 10.0
 
 
 class Shared(Generic[Reading]):
-    """Keeps what ``read`` returned for two seconds, or for fifty times as long as reading it took.
+    """Keeps what ``read`` returned for two seconds, or for fifty times as long as reading it took, but for
+    ten seconds at most.
 
     Those who ask meanwhile get the same. Those who ask while it is being read wait for that one reading.
     An error is theirs who were waiting for it; whoever asks next tries again.
@@ -45,8 +48,9 @@ class Shared(Generic[Reading]):
             began = monotonic()
             self._latest = await self._read()
             ended = monotonic()
+            rare = _LIFETIMES_PER_DURATION * (ended - began)
             self._good_until = ended + max(
-                self._shortest_lifetime, _LIFETIMES_PER_DURATION * (ended - began)
+                self._shortest_lifetime, min(rare, LONGEST_LIFETIME_SECONDS)
             )
             return self._latest
 

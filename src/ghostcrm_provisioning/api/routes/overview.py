@@ -33,7 +33,8 @@ async def read_overview(
     window: Window = Window.DAY,
 ) -> JSONResponse:
     """What needs attention, clients by status, queue, workers, servers, recent operations; and over the
-    window how long registrations took and why some failed. At most two seconds old."""
+    window how long registrations took and why some failed. Two seconds old at most, or ten while
+    the control database is slow."""
     overview = await site.statistics.overview()
     time_to_ready = await site.statistics.time_to_ready(window)
     failures = await site.statistics.failures(window)

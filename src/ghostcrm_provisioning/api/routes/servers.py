@@ -27,7 +27,8 @@ Reader = Annotated[Principal, requires(Scope.SERVERS_READ)]
 
 @router.get("/servers", response_model=Listed[Server])
 async def list_all_servers(site: TheSite, _: Reader) -> JSONResponse:
-    """The servers, and for how many more clients each has room; at most two seconds old."""
+    """The servers, and for how many more clients each has room; two seconds old at most, or ten while the
+    control database is slow."""
     overview = await site.statistics.overview()
     return JSONResponse(whole_list(server.as_document() for server in overview.servers))
 

@@ -18,6 +18,7 @@ from ghostcrm_provisioning.dashboard.signing_in import Visit, page_for
 from ghostcrm_provisioning.statistics.attention import Concern
 from ghostcrm_provisioning.statistics.overview import Overview
 from ghostcrm_provisioning.statistics.reading import Statistics
+from ghostcrm_provisioning.statistics.shared import LONGEST_LIFETIME_SECONDS
 from ghostcrm_provisioning.statistics.time_to_ready import Window
 from ghostcrm_provisioning.web.site import TheSite
 from ghostcrm_provisioning.web.streams import Look
@@ -26,9 +27,9 @@ router = APIRouter()
 
 _STATUSES = ("ready", "provisioning", "registered", "failed", "quarantined", "suspended")
 _WINDOWS = {Window.DAY: "24 hours", Window.WEEK: "7 days", Window.MONTH: "30 days"}
-# A shared reading is some seconds old at most; so often, and so long, a newer one is waited for.
-_MOST_LOOKS = 4
+# So often, and so long, a newer reading is waited for: longer than one may live.
 _PAUSE_SECONDS = 1.0
+_MOST_LOOKS = int(LONGEST_LIFETIME_SECONDS / _PAUSE_SECONDS) + 2
 # What changes by itself while nothing happens: no reason to say that something has changed.
 _TICKING = frozenset({"at", "waitMs", "oldestWaitMs", "heartbeatAt", "ratePerMinute", "sentence"})
 

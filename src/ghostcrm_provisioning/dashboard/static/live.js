@@ -10,8 +10,9 @@ const FRESH_FOR = 45000;    // ms without a sign of life after which the line sa
 export function follow({ dress, announce }) {
   const place = document.querySelector("[data-live]");
   const address = place?.dataset.live;
-  // Some numbers are shared readings that may be this many ms old: looked at once more after a change.
-  const againAfter = Number(place?.dataset.liveAgain ?? 0);
+  // Some numbers are shared readings that may be so many ms old: looked at once more after a change, soon,
+  // and when even the oldest is read anew.
+  const againAfter = (place?.dataset.liveAgain ?? "").split(" ").filter(Boolean).map(Number);
   const line = document.querySelector("[data-live-line]");
   if (!address || !line) return;
   const text = line.querySelector("[data-live-text]");
@@ -22,7 +23,7 @@ export function follow({ dress, announce }) {
   let fetching = false;
   let again = false;
   let timer = null;
-  let later = null;
+  let later = [];
 
   function say(state) {
     line.classList.toggle("live-on", state === "on");
@@ -49,8 +50,8 @@ export function follow({ dress, announce }) {
     source.addEventListener("error", () => { if (!paused) say("lost"); retryWhenClosed(); });
     source.addEventListener("changed", () => {
       refresh();
-      clearTimeout(later);
-      if (againAfter) later = setTimeout(refresh, againAfter);
+      later.forEach(clearTimeout);
+      later = againAfter.map((wait) => setTimeout(refresh, wait));
     });
     source.addEventListener("end", () => { refresh(); close(); });
   }
