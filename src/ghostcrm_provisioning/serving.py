@@ -65,9 +65,16 @@ def _add_layers(application: FastAPI, site: Site) -> None:
         application.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
-            expose_headers=["Location", "Retry-After", "X-Request-Id", "RateLimit"],
+            expose_headers=[
+                "Location",
+                "Retry-After",
+                "X-Request-Id",
+                "RateLimit",
+                "RateLimit-Policy",
+                "Idempotent-Replayed",
+            ],
         )
 
 

@@ -238,6 +238,9 @@ async def test_only_named_origins_may_read_from_a_browser(strict: Calling) -> No
         answer = await caller.get(f"/api/admin/clients/{uuid4()}", headers={"Origin": origin})
         assert (answer.headers.get("Access-Control-Allow-Origin") == origin) is allowed
         assert "Access-Control-Allow-Credentials" not in answer.headers
+        asked = {"Origin": origin, "Access-Control-Request-Method": "PATCH"}
+        preflight = await caller.options(f"/api/admin/admins/{uuid4()}", headers=asked)
+        assert (preflight.status_code == 200) is allowed
     secure = await caller.get(
         "/healthz", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.4"}
     )
