@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from uuid import UUID
 
@@ -45,6 +46,9 @@ async def test_it_is_suspended_and_comes_back(
     assert f"{path}/resume" not in page
     form = await visitor.see(f"{path}/suspend")
     assert "All of its data stays" in form.text
+    reason = re.search(r'<input id="field-reason"[^>]*>', form.text)
+    assert reason is not None
+    assert " required" not in reason[0], "the browser would demand what is optional"
     answer = await visitor.send(f"{path}/suspend", {"reason": "<i>unpaid</i>", "export": "yes"})
     assert (answer.status_code, answer.headers["location"]) == (303, path)
     page = (await visitor.see(path)).text
