@@ -45,6 +45,17 @@ async def test_failures_are_retried_together(
     assert (await reader.send("/admin/queue/retry", {"client": str(ids[0])})).status_code == 403
     visitor = await visiting(Scope.QUEUE_READ, Scope.CLIENTS_WRITE)
     assert "Retry 2 runs?" in (await visitor.see("/admin/queue")).text
+    # What a later run has overtaken is no more to be retried.
+    later = (
+        "insert into runs (id, client_id, kind, status, created_at, queued_at, finished_at)"
+        " select gen_random_uuid(), %(id)s, 'suspend_client', 'succeeded', now(), now(), now()"
+    )
+    await installation.control.execute(later, id=ids[1])
+    page = (await visitor.see("/admin/queue")).text
+    assert "Settled since" in page
+    assert "Retry 2 runs?" not in page
+    assert page.count('action="/admin/queue/retry"') == 1
+    await installation.control.execute("delete from runs where kind = 'suspend_client'")
     answer = await visitor.send("/admin/queue/retry", {"client": [str(id_) for id_ in ids]})
     assert answer.status_code == 303
     page = (await visitor.see("/admin/queue")).text

@@ -6,10 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.clients.standing import (
     count_running_by_server,
+    find_standings,
     list_waiting,
     now_at_control,
 )
@@ -39,6 +41,8 @@ class QueueView:
     waiting: list[dict[str, Any]]
     servers: list[ServerUse]
     now: datetime
+    # Those of the failed runs that are their client's latest: the others were overtaken by its deletion, say.
+    retryable: frozenset[UUID]
 
     @property
     def places(self) -> int:
@@ -109,7 +113,7 @@ class QueueView:
             status.queue_length,
             status.failed_last_day,
             [(row["run_id"], row["status"], row["step"], row["attempt"]) for row in status.current],
-            [row["run_id"] for row in status.failures],
+            [(row["run_id"], row["run_id"] in self.retryable) for row in status.failures],
             [(worker["id"], worker["busy"]) for worker in status.workers],
             [row["run_id"] for row in self.waiting],
         )
@@ -124,6 +128,8 @@ async def look_at_queue(site: Site) -> QueueView:
         waiting = await list_waiting(connection, limit=_MOST_WAITING)
         running = await count_running_by_server(connection)
         now = await now_at_control(connection)
+        failed = [row["client_id"] for row in status.failures]
+        standings = await find_standings(connection, failed) if failed else {}
     servers = await installation.control.fetch_all(CLIENTS["list_servers"])
     per_server = installation.settings.concurrency_per_server
     return QueueView(
@@ -131,6 +137,7 @@ async def look_at_queue(site: Site) -> QueueView:
         waiting,
         [ServerUse(row["name"], running.get(row["name"], 0), per_server) for row in servers],
         now,
+        frozenset(each.run_id for each in standings.values() if each.run_status == "failed"),
     )
 
 
