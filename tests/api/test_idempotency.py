@@ -81,6 +81,7 @@ async def test_of_two_at_once_one_works_and_a_crash_frees_the_key_in_time(
     await begun.wait()
     second = await caller.post("/api/admin/slow", headers=key)
     assert (second.status_code, second.json()["code"]) == (409, "request_still_running")
+    assert int(second.headers["Retry-After"]) > 0
     if ending == "died":
         # As a process that died leaves it: claimed, until the time is up.
         await installation.control.execute(

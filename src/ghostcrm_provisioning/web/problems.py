@@ -34,6 +34,8 @@ _PAGE = """<!doctype html>
 <body><main><h1>{title}</h1><p>{detail}</p><p>Status {status}, request {requestId}</p>
 <p><a href="/admin">Back to the dashboard</a></p></main></body></html>
 """
+# When to send it again, where nothing is known of how long it will take.
+_SOON_SECONDS = "2"
 _COMMAND = re.compile(r"`ghostcrm (?P<words>[a-z]+(?: [a-z-]+)*)(?P<rest>(?: [^`]+)?)`")
 _AS_CALL = {
     "clients list": "GET /api/admin/clients",
@@ -133,6 +135,8 @@ def _headers(error: GhostcrmError) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="ghostcrm"'}
     if isinstance(error, TooManyRequests | ToldToWait):
         return {"Retry-After": str(max(1, math.ceil(error.wait_seconds)))}
+    if error.retryable and error.http_status in {409, 503}:
+        return {"Retry-After": _SOON_SECONDS}
     if isinstance(error, MethodNotAllowed):
         return {"Allow": str(error.details.get("allow", ""))}
     return {}
