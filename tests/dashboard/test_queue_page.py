@@ -79,6 +79,12 @@ async def test_servers_say_how_much_room_there_is_and_why_one_takes_no_more(
     page = (await visitor.see("/admin/servers")).text
     assert "No server can take another client." in page
     assert "It has as many clients as it may have." in page
+    await installation.control.execute(
+        "insert into servers (name, provider) values ('existing', 'existing')"
+    )
+    page = (await visitor.see("/admin/servers")).text
+    assert "No server can take another client." in page, "a given database is no room for others"
+    assert "a client comes here when it is registered with one" in page
     await installation.control.execute("update servers set accepting = false")
     page = (await visitor.see("/admin/servers")).text
     assert "It was told to take no more clients" in page

@@ -53,6 +53,7 @@ LOOKS: dict[str, Look] = {
     # servers and workers
     "accepting": Look("Accepting clients", "ok", "check"),
     "draining": Look("Not accepting clients", "warn", "dash"),
+    "given": Look("With a given database only", "quiet", "info"),
     "full": Look("Full", "warn", "warning"),
     "unreachable": Look("Unreachable", "bad", "cross"),
     "alive": Look("Alive", "ok", "check"),

@@ -144,7 +144,10 @@ class ServerNumbers:
 
     @property
     def why_not(self) -> str | None:
-        """Why it takes no more clients; None when it does."""
+        """Why it takes no more clients; None when it does. The place of databases that were given is no room
+        for a client that has none."""
+        if self.provider == "existing":
+            return "given"
         if not self.wants_more:
             return "switched_off"
         return "full" if self.headroom == 0 else None

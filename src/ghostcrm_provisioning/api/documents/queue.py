@@ -87,7 +87,7 @@ class Server(Document):
     client_limit: int | None
     headroom: int | None
     accepting: bool
-    not_accepting_because: Literal["switched_off", "full"] | None
+    not_accepting_because: Literal["switched_off", "full", "given"] | None
 
 
 class Notification(Document):

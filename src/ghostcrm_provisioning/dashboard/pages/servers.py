@@ -19,6 +19,7 @@ router = APIRouter(prefix="/servers")
 
 WHY_NOT = {
     "switched_off": "It was told to take no more clients; those that it has stay.",
+    "given": "Databases that were given: a client comes here when it is registered with one.",
     "full": "It has as many clients as it may have.",
 }
 
