@@ -21,6 +21,8 @@ from ghostcrm_provisioning.wiring import Installation
 from tests.command import COMMAND, ghostcrm, start
 from tests.conftest import OpenInstallation, Server
 
+pytestmark = pytest.mark.long
+
 SHIPPED = Path(ghostcrm_provisioning.__file__).parent / "blueprints" / "ghostcrm"
 _REGISTER_MANY = """
 import asyncio, sys

@@ -20,6 +20,8 @@ from ghostcrm_provisioning.clients.run import find_latest_run
 from tests.api.conftest import Inhabited
 from tests.command import start
 
+pytestmark = pytest.mark.long
+
 # A value may be valid by its schema and refused by its meaning: a cursor of another list, a plan that the
 # blueprint does not have, an address that email-validator does not take.
 _CONFIGURATION = """

@@ -14,6 +14,8 @@ from tests.conftest import Server
 from tests.docs.pages import ROOT, blocks
 from tests.running_platform import RunningPlatform, new_home, running_platform
 
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+
 _PAGE = ROOT / "docs" / "how-to" / "supabase-cloud.md"
 
 

@@ -21,6 +21,8 @@ from ghostcrm_provisioning.wiring import Installation
 from tests.conftest import ADMIN, ADMIN_PASSWORD
 from tests.existing.conftest import SomebodysDatabase
 
+pytestmark = pytest.mark.long
+
 _PATIENCE_SECONDS = 90.0
 ROLES = (
     "anon", "authenticated", "service_role", "authenticator", "supabase_admin", "supabase_auth_admin",

@@ -26,6 +26,8 @@ from tests.existing.test_provisioning import ours, register, work_in_it
 from tests.existing.test_supabase import given
 from tests.running_platform import RunningPlatform
 
+pytestmark = pytest.mark.long
+
 
 async def is_let_in(url: str) -> bool:
     with suppress(psycopg.OperationalError):

@@ -22,6 +22,8 @@ from ghostcrm_provisioning.wiring import Installation
 from tests.existing.conftest import SomebodysProject
 from tests.existing.test_provisioning import register
 
+pytestmark = pytest.mark.long
+
 
 def given(project: SomebodysProject, *, key: bool = True) -> dict[str, Any]:
     return {"database_key": project.key, "project_url": project.url} if key else {}

@@ -41,6 +41,8 @@ from tests.isolation.mutations import (
     withstood,
 )
 
+pytestmark = pytest.mark.long
+
 Record = Callable[[str, object], None]
 
 

@@ -23,6 +23,8 @@ from ghostcrm_provisioning.client_database.isolation.trying import Attempt, Tryi
 from tests.isolation.conftest import Connection, undone
 from tests.isolation.one_by_one import Comparing
 
+pytestmark = pytest.mark.long
+
 Record = Callable[[str, object], None]
 
 

@@ -62,7 +62,7 @@ async def on_supabase(
     )
 
 
-@pytest.fixture(params=["postgres", "supabase"])
+@pytest.fixture(params=["postgres", pytest.param("supabase", marks=pytest.mark.long)])
 def life(request: pytest.FixtureRequest) -> Life:
     """A client that is ready, at every provider."""
     found: Life = request.getfixturevalue(f"on_{request.param}")

@@ -25,6 +25,8 @@ from tests.integration.processes import Processes
 from tests.integration.waiting import eventually
 from tests.lifecycle.lives import Life, is_let_in
 
+pytestmark = pytest.mark.long
+
 
 @asynccontextmanager
 async def taken_up(life: Life, run_id: UUID, workflow: Workflow) -> AsyncIterator[Work]:

@@ -15,6 +15,8 @@ from tests.integration.control import find_run
 from tests.lifecycle.lives import Life, carry_out, is_let_in
 from tests.running_platform import RunningPlatform, wait_for
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def ref(on_supabase: Life) -> str:

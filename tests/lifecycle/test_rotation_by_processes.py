@@ -29,6 +29,8 @@ from tests.lifecycle.test_rotation import (
     see_that_it_is_exchanged,
 )
 
+pytestmark = pytest.mark.long
+
 
 async def sealed(life: Life) -> Credentials:
     async with life.installation.control.connection() as connection:

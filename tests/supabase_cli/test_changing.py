@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
+import pytest
 from psycopg.rows import dict_row
 
 from ghostcrm_provisioning.client_database.install import observe_installation
@@ -18,6 +19,8 @@ from ghostcrm_provisioning.client_database.isolation.catalog import Fact, read_f
 from tests.conftest import Server
 from tests.provisioned import ProvisionedClient
 from tests.supabase_cli.conftest import SupabaseCli
+
+pytestmark = pytest.mark.long
 
 VERSION = "20260101000000"
 MIGRATION = f"supabase/migrations/{VERSION}_reports.sql"

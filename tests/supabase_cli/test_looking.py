@@ -7,10 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from tests.conftest import Server
 from tests.provisioned import ProvisionedClient
 from tests.supabase_cli.conftest import SupabaseCli
+
+pytestmark = pytest.mark.long
 
 ADVISORS = ("db", "advisors", "--type", "all", "--level", "info", "--fail-on", "warn")
 # `db-stats`, `outliers` and `calls` read pg_stat_statements, which only a superuser can bring.

@@ -9,10 +9,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Server
 from tests.docs.pages import ROOT, blocks
 from tests.provisioned import ProvisionedClient, read_by_docker
 from tests.supabase_cli.conftest import SupabaseCli
+
+pytestmark = pytest.mark.long
 
 PAGE = ROOT / "docs" / "how-to" / "use-supabase-tools.md"
 

@@ -36,6 +36,8 @@ from tests.isolation.mutations import (
 )
 from tests.supabase_ground.conftest import Connection, Place
 
+pytestmark = pytest.mark.long
+
 Record = Callable[[str, object], None]
 
 

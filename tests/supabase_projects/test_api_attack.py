@@ -42,6 +42,8 @@ from tests.running_platform import RunningPlatform
 from tests.supabase_projects.conftest import Asking
 from tests.supabase_projects.projects import ReadyProject, new_project
 
+pytestmark = pytest.mark.long
+
 ANON = "the anon key"
 PUBLISHABLE = "the publishable key"
 CALLERS = {NOBODY, ANON, PUBLISHABLE, STRANGER}

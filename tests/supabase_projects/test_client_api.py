@@ -14,6 +14,8 @@ from tests.command import ghostcrm
 from tests.conftest import Server
 from tests.running_platform import RunningPlatform, new_home
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.timeout(600)
 def test_what_is_opened_at_a_client_is_found_over_its_api(

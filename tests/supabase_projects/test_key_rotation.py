@@ -25,6 +25,8 @@ from ghostcrm_provisioning.providers.supabase.projects import ProjectKeys
 from tests.supabase_projects.conftest import Asking
 from tests.supabase_projects.workers import PASSWORD, Place, Worker
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def database_id() -> UUID:

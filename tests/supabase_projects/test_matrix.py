@@ -18,6 +18,8 @@ import pytest
 from tests.supabase_projects.conftest import Asking, Starting, projects_in
 from tests.supabase_projects.workers import BUCKET, OPERATIONS, PASSWORD, Place, Worker, working
 
+pytestmark = pytest.mark.long
+
 Call = tuple[str, str]
 _SILENCE_SECONDS = 1.2
 _AT_THE_PLATFORM: dict[str, dict[str, Any]] = {

@@ -22,6 +22,8 @@ from tests.supabase_runs.clients import (
 from tests.supabase_runs.door import KILLED, REPLY_LOST, Call, Fault
 from tests.supabase_runs.lives import carry_out
 
+pytestmark = pytest.mark.long
+
 # Each takes back what the one before did.
 _PAIRS = (("professional", "starter"), ("close", "reopen"), ("suspend", "resume"))
 # One of them goes wrong when a life ends.

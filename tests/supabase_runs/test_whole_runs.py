@@ -30,6 +30,8 @@ from tests.supabase_runs.door import (
     Fault,
 )
 
+pytestmark = pytest.mark.long
+
 Record = Callable[[str, object], None]
 
 _DEFAULT_SECONDS = Settings.model_fields["supabase_request_seconds"].default
