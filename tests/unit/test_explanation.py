@@ -469,7 +469,7 @@ def test_on_its_way_it_says_at_which_step() -> None:
         change("delete_client"),
     )
     assert queued.sentence == (
-        "ACME Corp is to be deleted, and waits for a worker to take it up: nobody is let in any more."
+        "ACME Corp is to be deleted, and waits for a worker to take it up: nobody is given a connection any more."
     )
     alone = of_life(
         "ready",
@@ -498,6 +498,7 @@ def test_what_failed_names_both_ways_on(kind: str, wish: str, of: Workflow, othe
         change(kind),
     )
     assert f"ACME Corp could not be {wish}: it failed at “" in found.sentence
+    assert found.sentence.endswith("Until that is done, nobody is given a connection any more.")
     assert found.remedy == "retry"
     assert f"clients retry {ID}" in (found.then or "")
     assert other in (found.then or "")
