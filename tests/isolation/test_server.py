@@ -42,6 +42,12 @@ _WEAKENED = (
     ("grant execute on function private.plan_usage() to {app}", "by itself"),
     ("grant select on pg_catalog.pg_authid to authenticated", "pg_authid"),
     ("grant execute on function pg_catalog.pg_read_file(text) to public", "pg_read_file"),
+    (
+        "create function pg_catalog.leak() returns setof public.contacts language sql security definer"
+        " as 'select * from public.contacts'",
+        "put into pg_catalog",
+    ),
+    ("alter function private.like_anywhere(text) leakproof", "leakproof"),
 )
 
 _HARMLESS = (

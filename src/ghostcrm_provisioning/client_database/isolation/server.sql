@@ -130,3 +130,25 @@ where not exists (
     where i.classoid = o.catalog and i.objoid = o.object and i.objsubid = 0
       and a.grantee = o.grantee and a.privilege_type = o.privilege
 )
+union all
+-- Everybody finds these first, whatever the search path. (Numbers below 16384 are PostgreSQL's own.)
+select format('the %%s %%s was put into pg_catalog', o.kind, o.name)
+from (
+    select 'function' as kind, f.oid::regprocedure::text as name, 'pg_proc'::regclass as catalog, f.oid as object
+    from pg_proc f where f.pronamespace = 'pg_catalog'::regnamespace and f.oid >= 16384
+    union all
+    select 'relation', c.oid::regclass::text, 'pg_class'::regclass, c.oid
+    from pg_class c where c.relnamespace = 'pg_catalog'::regnamespace and c.oid >= 16384
+    union all
+    select 'operator', p.oid::regoperator::text, 'pg_operator'::regclass, p.oid
+    from pg_operator p where p.oprnamespace = 'pg_catalog'::regnamespace and p.oid >= 16384
+) o
+where not exists (select from pg_depend d where d.classid = o.catalog and d.objid = o.object and d.deptype = 'e')
+union all
+-- Such a one is asked about rows before the policies are.
+select format('the function %%s is marked as leakproof', f.oid::regprocedure)
+from pg_proc f
+where f.proleakproof and f.oid >= 16384
+  and not exists (
+      select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e'
+  )
