@@ -117,6 +117,22 @@ async def test_everything_else_that_decides_about_access_is_caught(
         assert await read_fingerprint(breaking) != before
 
 
+async def test_a_long_policy_is_shown_where_it_differs(
+    breaking: Connection, proven: frozenset[Fact]
+) -> None:
+    cursor = await breaking.execute(
+        "select qual from pg_policies where policyname = 'activities_update' and schemaname = 'public'"
+    )
+    (row,) = await cursor.fetchall()
+    weaker = str(row["qual"]).replace("'sales'::text", "'viewer'::text")
+    statement = "alter policy activities_update on public.activities using ({})"
+    await breaking.execute(sql.SQL(statement).format(sql.SQL(weaker)))
+    (finding,) = compare(proven, await read_facts(breaking))
+    was, _, is_now = finding.sentence.partition("; it is: ")
+    assert "'sales'::text" in was
+    assert "'viewer'::text" in is_now
+
+
 async def test_a_client_s_own_new_table_is_no_difference(
     breaking: Connection, proven: frozenset[Fact]
 ) -> None:

@@ -30,6 +30,9 @@ Fact = tuple[str, str, str]
 _CAN_BE_NEW = frozenset({"schema", "relation", "function"})
 # Tables, whose options decide nothing about who may see what, as those of a view do.
 _TABLES = ("r ", "p ", "m ")
+# Characters of a fact in a sentence, and of what comes before the place where two of them differ.
+_SHORT = 200
+_SHOWN_BEFORE = 60
 _COLUMNS_NOTED = ("column", "")
 # The thing that a fact of this kind is about is the thing of that kind which its subject begins with.
 _BELONGS_TO = {
@@ -114,12 +117,15 @@ def compare(proven: frozenset[Fact], seen: frozenset[Fact]) -> list[Finding]:
     changed = {(kind, subject) for kind, subject, _ in gone} & {
         (kind, subject) for kind, subject, _ in added
     }
+    now = {(kind, subject): fact for kind, subject, fact in added}
     findings = []
     for kind, subject, fact in gone:
         code = f"{_code(kind)}_{'differs' if (kind, subject) in changed else 'missing'}"
         sentence = f"The proven {kind} on {subject} is gone: {fact}."
         if not kind.startswith("grant"):
-            sentence = f"The {kind} {subject} is not as it was proven; it was: {_short(fact)}."
+            was, is_now = _from_where_they_differ(fact, now.get((kind, subject)))
+            sentence = f"The {kind} {subject} is not as it was proven; it was: {was}"
+            sentence += "." if is_now is None else f"; it is: {is_now}."
         findings.append(Finding(code, sentence, subject=subject))
     for kind, subject, fact in added:
         if (kind, subject) in changed and not kind.startswith("grant"):
@@ -185,5 +191,17 @@ def _code(kind: str) -> str:
     return "grant" if kind.startswith("grant") else kind
 
 
+def _from_where_they_differ(was: str, is_now: str | None) -> tuple[str, str | None]:
+    """Both short enough for a sentence: of long ones that begin alike, the part where they do not."""
+    if is_now is None:
+        return _short(was), None
+    pairs = zip(was, is_now, strict=False)
+    alike = next((at for at, (old, new) in enumerate(pairs) if old != new), len(was))
+    if alike <= _SHOWN_BEFORE or max(len(was), len(is_now)) <= _SHORT:
+        return _short(was), _short(is_now)
+    begin = alike - _SHOWN_BEFORE
+    return f"…{_short(was[begin:])}", f"…{_short(is_now[begin:])}"
+
+
 def _short(fact: str) -> str:
-    return fact if len(fact) <= 200 else f"{fact[:200]}…"
+    return fact if len(fact) <= _SHORT else f"{fact[:_SHORT]}…"

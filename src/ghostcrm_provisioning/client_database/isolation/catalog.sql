@@ -125,7 +125,9 @@ select 'function', f.name, case
              '|true|false|null|pg_catalog|operator|uuid|text|jsonb?)\M|''request\.jwt\.[a-z_.]*''|''[a-z_]*''|->>?|::|[(),;=.])*$'
     then 'belongs to supabase_auth_admin; invoker; replaced by Supabase Auth as it likes'
     else format(
-        'belongs to %%s; %%s; %%s; %%s', n.name, case when f.prosecdef then 'definer' else 'invoker' end,
+        '%%sbelongs to %%s; %%s; %%s; %%s',
+        case when f.name = any(array['auth.uid()', 'auth.role()', 'auth.email()', 'auth.jwt()'])
+             then 'rests on more than the token''s claims; ' end, n.name, case when f.prosecdef then 'definer' else 'invoker' end,
         coalesce(f.proconfig::text, 'no settings'),
         md5(concat(f.prolang::text, f.prosrc, f.prosqlbody::text)))
 end
