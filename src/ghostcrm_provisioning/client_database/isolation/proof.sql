@@ -127,10 +127,11 @@ union all
 select format('view %%s runs with its owner''s rights', r.name)
 from relations r
 where r.relkind = 'v' and r.is_ours
-  and exists (
+  -- In the schema of the API one grant is missing to open it; elsewhere it may be meant for trusted jobs.
+  and (r.nspname = 'public' or exists (
       select from relation_grants g
       where g.oid = r.oid and g.grantee in (0, 'anon'::regrole, 'authenticated'::regrole)
-  )
+  ))
   and not coalesce(r.reloptions::text[] && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false)
 union all
 -- What belongs to nobody but a client's owner or Supabase's own roles cannot lend out other rights.
