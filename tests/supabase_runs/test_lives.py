@@ -87,7 +87,7 @@ async def _live(world: World, kind: str, pair: tuple[str, str], number: int) -> 
     return [*met, fault]
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_at_every_call(world: World, record_property: Callable[[str, object], None]) -> None:
     lives = [
         (kind, pair, number) for kind in (REPLY_LOST, KILLED) for number, pair in enumerate(_PAIRS)
