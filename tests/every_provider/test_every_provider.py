@@ -437,6 +437,23 @@ async def test_what_runs_beside_it_says_where_it_is(world: World, provider: Prov
         assert secret not in repr(keys)
 
 
+async def test_what_the_whole_server_keeps_can_be_asked_beside_it_where_there_are_templates(
+    world: World, provider: Provider
+) -> None:
+    request = world.request()
+    await made(provider, request)
+    where = "select pg_postmaster_start_time() as began, current_database() as database"
+    async with provider.administer(request) as inside, provider.ask_server(request) as beside:
+        assert (beside is not None) == provider.copies_templates
+        if beside is not None:
+            own = await (await inside.execute(where)).fetchone()
+            others = await (await beside.execute(where)).fetchone()
+            assert own is not None
+            assert others is not None
+            assert own["began"] == others["began"]
+            assert own["database"] == inside.info.dbname != others["database"]
+
+
 async def test_a_program_of_its_own_gets_in_as_the_administrator_does(
     world: World, provider: Provider
 ) -> None:

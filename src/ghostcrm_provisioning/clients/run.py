@@ -234,23 +234,19 @@ class HeldRun:
             await connection.execute("set local synchronous_commit = off")
             if finished is not None:
                 await self._finish(connection, *finished)
-            row = await (
-                await connection.execute(
-                    RUNS["start_step"], {"run_id": self.run.id, "position": position}
-                )
-            ).fetchone()
-            if row is None:
-                raise NotFound(f"The run {self.run.id} has no step {position}.")
-            await connection.execute(
-                RUNS["insert_attempt"],
+            started = await connection.execute(
+                RUNS["start_step"],
                 {
                     "run_id": self.run.id,
                     "position": position,
                     "fence": self.run.fence,
-                    "attempt": row["attempt"],
                     "worker_id": self._worker_id,
                 },
             )
+        # Read when all is committed: one turn to the server less, at every step.
+        row = await started.fetchone()
+        if row is None:
+            raise NotFound(f"The run {self.run.id} has no step {position}.")
         return row["attempt"], row["started_at"]
 
     async def succeed(

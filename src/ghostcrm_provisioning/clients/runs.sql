@@ -69,15 +69,18 @@ select id from runs where id = %(run_id)s and fence = %(fence)s and status = 'ru
 select from runs where id = %(run_id)s and fence = %(fence)s and status = 'running'
 
 -- name: start_step
-update steps
-set status = 'running', attempt = greatest(attempt, 1),
-    started_at = coalesce(started_at, clock_timestamp()), error = null
-where run_id = %(run_id)s and position = %(position)s
-returning attempt, started_at
-
--- name: insert_attempt
-insert into step_attempts (run_id, position, fence, attempt, worker_id)
-values (%(run_id)s, %(position)s, %(fence)s, %(attempt)s, %(worker_id)s)
+-- And its attempt, by whoever holds the run.
+with started as (
+    update steps
+    set status = 'running', attempt = greatest(attempt, 1),
+        started_at = coalesce(started_at, clock_timestamp()), error = null
+    where run_id = %(run_id)s and position = %(position)s
+    returning attempt, started_at
+), attempted as (
+    insert into step_attempts (run_id, position, fence, attempt, worker_id)
+    select %(run_id)s, %(position)s, %(fence)s, attempt, %(worker_id)s from started
+)
+select attempt, started_at from started
 
 -- name: finish_attempt
 update step_attempts

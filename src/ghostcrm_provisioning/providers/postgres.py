@@ -278,6 +278,9 @@ class PostgresProvider:
             async with self._server.connect(request.name) as connection:
                 yield connection
 
+    def ask_server(self, request: DatabaseRequest) -> AbstractAsyncContextManager[Connection]:
+        return self._server.borrowed()
+
     async def administer_url(self, request: DatabaseRequest) -> str:
         return self._server.own_url(request.name)
 

@@ -306,6 +306,12 @@ class Provider(Protocol):
     def administer(self, request: DatabaseRequest) -> AbstractAsyncContextManager[Connection]:
         """A connection as the one who may do most there, in autocommit mode, also while it is closed."""
 
+    def ask_server(
+        self, request: DatabaseRequest
+    ) -> AbstractAsyncContextManager[Connection | None]:
+        """A connection to the server of the database, as :meth:`administer`'s, in some other database: for what
+        the whole server keeps. None where there is none at hand: then the database is asked for it."""
+
     async def administer_url(self, request: DatabaseRequest) -> str:
         """How :meth:`administer` connects, for a program of its own such as pg_dump. Holds the password."""
 

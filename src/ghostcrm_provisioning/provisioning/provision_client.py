@@ -165,13 +165,16 @@ async def isolation_is_proven(work: Work) -> Observation:
     if not work.provider.copies_templates and not ground.is_supabase:
         # It is no copy of anything that was proven: so the whole proof is made here.
         return await prove_template(connection, work.blueprint.access, ground=ground)
-    seen = await prove_isolation(
-        connection,
-        application=await work.as_application(),
-        logins=tuple(f"{work.request.name}_{login.key}" for login in work.request.logins),
-        access=work.blueprint.access,
-        ground=ground,
-    )
+    application = await work.as_application()
+    async with work.provider.ask_server(work.request) as server:
+        seen = await prove_isolation(
+            connection,
+            application=application,
+            logins=tuple(f"{work.request.name}_{login.key}" for login in work.request.logins),
+            access=work.blueprint.access,
+            server=server,
+            ground=ground,
+        )
     if (services := work.services) is None:
         return seen
     knocks = await services.knock(

@@ -4,10 +4,12 @@ and how they differ from those on which isolation was proven.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
@@ -54,11 +56,31 @@ class ProvenCatalog:
     with_rows_in: tuple[str, ...]
 
 
-async def read_fingerprint(connection: Connection, *, ground: Ground = PLAIN) -> tuple[str, int]:
+async def read_fingerprint(
+    connection: Connection, *, server: Connection | None = None, ground: Ground = PLAIN
+) -> tuple[str, int]:
     """Of the versions of the catalog's rows, equal in a template and its untouched copies; and how
-    many tables public has."""
-    row = await (await connection.execute(CATALOG["row_versions"], ground.rules)).fetchone()
-    return (str(row["fingerprint"]), int(row["tables"])) if row else ("", 0)
+    many tables public has.
+
+    Args:
+        server: to the same server, in whatever database, for what all of its databases share; read at the
+            same time.
+    """
+    own, shared = await asyncio.gather(
+        _read_one(connection, "row_versions"),
+        _read_one(server or connection, "shared_rows", ground.rules),
+    )
+    fingerprint = f"{own['fingerprint']} {shared['fingerprint']}"
+    return fingerprint, int(own["tables"])
+
+
+async def _read_one(
+    connection: Connection, name: str, parameters: Mapping[str, Any] | None = None
+) -> DictRow:
+    row = await (await connection.execute(CATALOG[name], parameters)).fetchone()
+    if row is None:
+        raise LookupError(f"an aggregate without a row: {name}")
+    return row
 
 
 async def read_facts(connection: Connection, *, ground: Ground = PLAIN) -> frozenset[Fact]:

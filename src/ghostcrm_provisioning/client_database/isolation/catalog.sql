@@ -1,40 +1,42 @@
 -- name: row_versions
--- A fingerprint of everything in the catalog that decides who may do what, from the versions of its rows:
--- where each stands and which transaction wrote it. Equal in a template and in its copies, which are
+-- A fingerprint of everything in the database's catalog that decides who may do what, from the versions of its
+-- rows: where each stands and which transaction wrote it. Equal in a template and in its copies, which are
 -- copied block by block, and changed by whatever changes a row, the system's own included; cheap, because
--- no row is read for what it says. What is shared by the whole server, roles and who is a member of which,
--- is read.
-with versions(catalog, rows, hash) as (
-    select 'schema', count(*), sum(hash_record_extended(row(ctid, xmin), 0))
+-- no row is read for what it says, and because all of them are one sum, in which each catalog has a seed of its own.
+-- Whether it is a table of public is told beside.
+select md5(concat(count(*), ' ', sum(v.hash))) as fingerprint, count(*) filter (where v.is_table) as tables
+from (
+    select hash_record_extended(row(ctid, xmin), 0) as hash,
+           relnamespace = 'public'::regnamespace and relkind in ('r', 'p') as is_table
+    from pg_class
+    union all
+    select hash_record_extended(row(ctid, xmin), 1), false
     from pg_namespace where nspname !~ '^pg_(toast_)?temp'
     union all
-    select 'relation', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_class
+    select hash_record_extended(row(ctid, xmin), 2), false from pg_attribute
     union all
-    select 'column', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_attribute
+    select hash_record_extended(row(ctid, xmin), 3), false from pg_policy
     union all
-    select 'policy', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_policy
+    select hash_record_extended(row(ctid, xmin), 4), false from pg_proc
     union all
-    select 'function', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_proc
+    select hash_record_extended(row(ctid, xmin), 5), false from pg_trigger
     union all
-    select 'trigger', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_trigger
+    select hash_record_extended(row(ctid, xmin), 6), false from pg_rewrite
     union all
-    select 'rule', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_rewrite
+    select hash_record_extended(row(ctid, xmin), 7), false from pg_default_acl
+) v
+
+-- name: shared_rows
+-- The same of what is shared by the whole server, roles and who is a member of which: these are read, in whatever
+-- database.
+select md5(concat(count(*), ' ', sum(v.hash))) as fingerprint
+from (
+    select hash_record_extended(row(roleid, member), 0) as hash
+    from pg_auth_members where member in ('anon'::regrole, 'authenticated'::regrole)
     union all
-    select 'default', count(*), sum(hash_record_extended(row(ctid, xmin), 0)) from pg_default_acl
-    union all
-    select 'membership', count(*), sum(hash_record_extended(row(roleid, member), 0)) from pg_auth_members
-    where member in ('anon'::regrole, 'authenticated'::regrole)
-    union all
-    select 'role', count(*),
-           sum(hash_record_extended(row(oid, rolsuper, rolbypassrls, rolcreaterole, rolinherit), 0))
+    select hash_record_extended(row(oid, rolsuper, rolbypassrls, rolcreaterole, rolinherit), 1)
     from pg_roles where rolname = any(%(roles)s)
-)
-select md5(string_agg(concat_ws(' ', catalog, rows, hash), ',' order by catalog)) as fingerprint,
-       (
-           select count(*) from pg_class
-           where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
-       ) as tables
-from versions
+) v
 
 -- name: facts
 -- The same in words that can be compared and read: what it is about, and what is so. Names instead of

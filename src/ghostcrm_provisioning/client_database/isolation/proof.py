@@ -97,6 +97,7 @@ async def prove_isolation(
     application: Connection | None,
     logins: tuple[str, ...],
     access: AccessMatrix | None = None,
+    server: Connection | None = None,
     ground: Ground = PLAIN,
 ) -> Observation:
     """The proof of one client database at birth.
@@ -106,6 +107,7 @@ async def prove_isolation(
         application: with the application's own login, which is bound by RLS; None where there is none.
         logins: the only ones of ours that may connect to this database.
         access: what the blueprint promises; at Supabase, where no template has been attacked.
+        server: to the same server, in whatever database, as its administrator.
 
     Raises:
         IsolationNotProven: naming the first finding.
@@ -117,13 +119,12 @@ async def prove_isolation(
         raise IsolationNotProven("There is no login of the application to knock with.")
     proven = await read_proven(connection)
     probed = proven.with_rows_in[:_TABLES_PROBED] if proven else ()
-    # The catalog is read, both looks at it in one message, while a stranger knocks.
-    async with connection.pipeline():
-        (fingerprint, tables), exposures, tried = await asyncio.gather(
-            read_fingerprint(connection, ground=ground),
-            _exposures(connection, "database_exposures", ground, logins=list(logins)),
-            _knock(application, probed),
-        )
+    # The catalog is read while somebody looks at the server, and a stranger knocks.
+    (fingerprint, tables), exposures, tried = await asyncio.gather(
+        read_fingerprint(connection, server=server, ground=ground),
+        _database_exposures(connection, logins, server=server, ground=ground),
+        _knock(application, probed),
+    )
     _refuse(exposures)
     is_proven_catalog = proven is not None and proven.fingerprint == fingerprint
     if not is_proven_catalog:
@@ -147,7 +148,7 @@ async def _prove_at_supabase(
 ) -> Observation:
     """The whole proof, unless exactly this catalog was proven before: by us, since nobody else has been
     let in yet."""
-    _refuse(await _exposures(connection, "database_exposures", ground, logins=list(logins)))
+    _refuse(await _database_exposures(connection, logins, ground=ground))
     if application is not None:
         _refuse(await _exposures(application, "application_exposures", ground))
     proven = await read_proven(connection)
@@ -198,7 +199,7 @@ async def verify(
     of_ours = await read_proven_facts(connection)
     if proven is not None:
         findings += compare(of_ours, facts)
-    findings += await _exposures(connection, "database_exposures", ground, logins=list(logins))
+    findings += await _database_exposures(connection, logins, ground=ground)
     if made and not ground.is_supabase:
         findings += await find_server_exposures(connection, made, ground=ground)
     try:
@@ -313,8 +314,25 @@ async def find_schema_exposures(connection: Connection, *, ground: Ground = PLAI
         return await _exposures(connection, "schema_exposures", ground)
 
 
+async def _database_exposures(
+    connection: Connection,
+    logins: Sequence[str],
+    *,
+    server: Connection | None = None,
+    ground: Ground,
+) -> list[Finding]:
+    """Who else than these may connect to the database of the connection; the whole server can be asked."""
+    return await _exposures(
+        server or connection,
+        "database_exposures",
+        ground,
+        logins=list(logins),
+        database=connection.info.dbname,
+    )
+
+
 async def _exposures(
-    connection: Connection, look: str, ground: Ground, **parameters: list[str]
+    connection: Connection, look: str, ground: Ground, **parameters: list[str] | str
 ) -> list[Finding]:
     rows = await (await connection.execute(PROOF[look], {**ground.rules, **parameters})).fetchall()
     return _as_findings(rows)

@@ -165,17 +165,17 @@ from (
 where o.owner <> all(%(owners)s)
 
 -- name: database_exposures
--- Who may connect that must not, and logins that could step over every policy. Into a database at
+-- Who may connect to `database` that must not, and logins that could step over every policy. Into a database at
 -- Supabase, its own roles may.
 select format('the role %%I may connect to this database', r.rolname) as exposure
 from pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
      join pg_roles r on r.oid = a.grantee
-where not %(is_supabase)s and d.datname = current_database() and a.privilege_type = 'CONNECT'
+where not %(is_supabase)s and d.datname = %(database)s and a.privilege_type = 'CONNECT'
   and a.grantee <> d.datdba and r.rolname <> all(%(logins)s)
 union all
 select 'everyone may connect to this database'
 from pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
-where not %(is_supabase)s and d.datname = current_database() and a.privilege_type = 'CONNECT' and a.grantee = 0
+where not %(is_supabase)s and d.datname = %(database)s and a.privilege_type = 'CONNECT' and a.grantee = 0
 union all
 select format('the login %%I bypasses row level security by itself', r.rolname)
 from pg_roles r where r.rolname = any(%(logins)s) and (r.rolbypassrls or r.rolsuper or r.rolcreaterole)

@@ -194,6 +194,10 @@ class ExistingProvider:
     def administer(self, request: DatabaseRequest) -> AbstractAsyncContextManager[Connection]:
         return _enter(_given(request))
 
+    @asynccontextmanager
+    async def ask_server(self, _request: DatabaseRequest) -> AsyncIterator[None]:
+        yield None
+
     async def administer_url(self, request: DatabaseRequest) -> str:
         return _given(request).database_url
 

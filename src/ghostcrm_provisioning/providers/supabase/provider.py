@@ -204,6 +204,10 @@ class SupabaseProvider:
     ) -> AbstractAsyncContextManager[None]:
         return nullcontext()
 
+    @asynccontextmanager
+    async def ask_server(self, _request: DatabaseRequest) -> AsyncIterator[None]:
+        yield None
+
     async def administer_url(self, request: DatabaseRequest) -> str:
         place = await self._place(request)
         opening = await self._opening(request, await self._passwords(request))
