@@ -88,7 +88,9 @@ class Terminal:
         return self._output(command, errors_too=True)
 
     def _latest_client(self) -> str:
-        listed = json.loads(self._output("ghostcrm clients list --json", errors_too=False))
+        listed = json.loads(
+            self._output("ghostcrm clients list --with-deleted --json", errors_too=False)
+        )
         return str(listed["data"][0]["id"])[:8]
 
     def _output(self, command: str, *, errors_too: bool) -> str:
