@@ -226,13 +226,19 @@ grant
     on table public.activities to authenticated;
 grant all on table public.activities to service_role;
 
+-- A timeline is read in its order, some fifty rows of it, and that is what the planner shall do: so the
+-- role is asked in a form of which it expects that it holds ("is not null"). Of an overlap of arrays it expects that
+-- it seldom does, and would fetch and sort everything there is of a contact. The team of the record comes
+-- first for salespeople: it lets in most of what they read, and costs less than the four keys.
 create policy activities_select on public.activities
     for select to authenticated
     using (
         (
             not is_private
             and (
-                (select private.my_role() in ('owner', 'admin', 'manager', 'viewer'))
+                (select nullif(private.my_role() in ('owner', 'admin', 'manager', 'viewer'), false))
+                    is not null
+                or record_team_id = any ((select private.my_teams())::uuid[])
                 or array[owner_id, team_id, record_owner_key, record_team_id]
                     && (select private.my_keys())
             )
