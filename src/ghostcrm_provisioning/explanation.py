@@ -334,9 +334,8 @@ def _explain_lifecycle(facts: _Facts, change: LifecycleChange) -> Explanation:
     step, title, error, parts = _where_it_stands(facts)
     wish = _WISHES[change.kind]
     closed = "nobody is let in" if change.kind != DELETE else "nobody is let in any more"
-    if (
-        client.status == "ready"
-    ):  # its database was not seen closed: whoever has a connection may still get in
+    if client.status == "ready":
+        # Its database was not seen closed: whoever has a connection may still get in.
         closed = "nobody is given a connection any more"
     then = "Nothing; it goes on by itself."
     fix: str | None = None
