@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test tests test-long test-servers check style types format screenshots requirements clean
+.PHONY: help demo up down test tests test-long test-speed test-servers check style types format screenshots requirements clean
 
 help: ## Show what each command does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,10 +36,12 @@ down: $(VENV)/.runtime ## Stop the embedded PostgreSQL; data stays in ./.ghostcr
 # Types take one core a minute on a fresh clone, so they are looked at beside the tests.
 test: style ## Run all checks and the tests, on the PostgreSQL that comes with us
 	@$(MAKE) --no-print-directory --jobs 2 types tests
-	@$(BIN)/python -m pytest -m alone
 
 tests: $(VENV)/.development
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not alone and not long"
+
+test-speed: $(VENV)/.development ## What is measured in time, with the machine to itself
+	@$(BIN)/python -m pytest -m alone
 
 test-long: $(VENV)/.development ## Whole provisionings and lives of clients, with every fault at every call
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m long

@@ -72,6 +72,18 @@ def test_calls(expression: str, expected: list[Call]) -> None:
             {(True, "author_id")},
         ),
         (f'("Author" = {_ONCE})', {(True, "Author")}),
+        (
+            f"((author_id = {_ONCE}) OR (reviewer_id = {_ONCE}))",
+            {(True, "author_id"), (True, "reviewer_id")},
+        ),
+        # Beside what holds for all rows or none, no index is of use …
+        (f"((( SELECT private.my_role() AS r) = 'a'::text) OR (author_id = {_ONCE}))", set()),
+        (f"((NOT is_private) OR (author_id = {_ONCE}))", set()),
+        # … but where that is not an alternative, it is.
+        (
+            f"((author_id = {_ONCE}) AND (is_public OR (status = 'b'::text)))",
+            {(True, "author_id")},
+        ),
     ],
 )
 def test_compared_columns(expression: str, expected: set[tuple[bool, str]]) -> None:

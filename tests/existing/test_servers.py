@@ -35,6 +35,8 @@ from ghostcrm_provisioning.wiring import Installation
 from tests.conftest import binaries_of
 from tests.existing.test_provisioning import register
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class FreshServer:

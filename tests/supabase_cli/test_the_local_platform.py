@@ -17,6 +17,8 @@ from tests.conftest import Server
 from tests.running_platform import RunningPlatform, new_home, running_platform, wait_for
 from tests.supabase_cli.conftest import Finished, SupabaseCli
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class Account:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 
+import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
@@ -13,6 +14,8 @@ from ghostcrm_provisioning.client_database.install import install_blueprint, ins
 from ghostcrm_provisioning.client_database.isolation.proof import prove_isolation, verify
 from tests.supabase_ground.conftest import Place
 from tests.supabase_ground.distance import distance
+
+pytestmark = pytest.mark.long
 
 # There and back in 20 milliseconds, as from a data center nearby.
 _SECONDS_ONE_WAY = 0.01

@@ -13,6 +13,8 @@ from tests.running_platform import RunningPlatform
 from tests.supabase_projects.conftest import Asking
 from tests.supabase_projects.workers import Place, Worker
 
+pytestmark = pytest.mark.long
+
 Environment = Any
 
 

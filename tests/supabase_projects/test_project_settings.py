@@ -22,6 +22,8 @@ from ghostcrm_provisioning.settings import read_settings
 from tests.supabase_projects.conftest import Asking
 from tests.supabase_projects.workers import Worker
 
+pytestmark = pytest.mark.long
+
 MAIL = MailServer("smtp.example.com", 587, "apikey", "hunter2 of the mail", "crm@example.com")
 WANTED = WantedSettings(
     site_url="https://crm.example.com",

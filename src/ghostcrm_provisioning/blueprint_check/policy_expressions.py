@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 _NAME = r'(?:\w+|"(?:[^"]|"")+")'
 _TOKEN = re.compile(
@@ -27,6 +28,7 @@ _TOKEN = re.compile(
 _WORDS = frozenset(
     {"and", "or", "not", "is", "null", "true", "false", "any", "all", "array", "exists"}
 )
+_OR = ("name", "OR")
 _OPERATORS = frozenset({"AND", "OR", "NOT", "SELECT", "WHERE", "ON", "IN", "ANY", "ALL", "EXISTS"})
 # What tells one caller from another; PostgreSQL's other functions cost next to nothing.
 _ASKS_WHO = re.compile(r"(?:pg_catalog\.)?current_setting|\w+\..+")
@@ -107,7 +109,24 @@ class _Group:
         return self.parts[at] if 0 <= at < len(self.parts) else None
 
     def comparisons(self) -> Iterator[str]:
-        """Columns that are compared with what asks."""
+        """Columns that are compared with what asks, where an index could find the rows.
+
+        Of alternatives, every one needs an index: beside one that compares no column, such as a role's, all rows
+        are looked at anyway.
+        """
+        alternatives = [list(each) for each in self._alternatives()]
+        if len(alternatives) == 1 or all(alternatives):
+            yield from chain.from_iterable(alternatives)
+
+    def _alternatives(self) -> Iterator[Iterator[str]]:
+        """What is compared in each part between one OR and the next."""
+        begin = 0
+        for at, part in enumerate([*self.parts, _OR]):
+            if part == _OR:
+                yield _Group(self.parts[begin:at])._compared()
+                begin = at + 1
+
+    def _compared(self) -> Iterator[str]:
         for at, part in enumerate(self.parts):
             if isinstance(part, _Group):
                 yield from part.comparisons()
