@@ -21,6 +21,7 @@ from ghostcrm_provisioning.clients.credentials import Credentials
 from ghostcrm_provisioning.errors import (
     ClientDeleted,
     ClientNotReady,
+    Conflict,
     DatabaseNotUsable,
     InvalidInput,
     NotOffered,
@@ -57,6 +58,7 @@ async def give_again(
             nothing. Nothing was changed, as with all others.
         StampMismatch, DatabaseNotUsable: it leads to another database.
         DatabaseRejected, ServerUnreachable, SupabaseUnavailable: it could not be looked at.
+        Conflict: something else was given at the same moment.
     """
     async with installation.control.connection() as connection:
         client = await find_client(connection, client_id)
@@ -77,7 +79,7 @@ async def give_again(
             connection,
             installation.sealer,
             client,
-            lambda current: replace(current, given=new.as_document(), services=services),
+            lambda current: _exchanged(current, known, new, services),
         )
         details = {
             "where": new.where,
@@ -95,6 +97,21 @@ async def give_again(
         "client_database_given_again", clientId=str(client.id), clientName=client.name
     )
     return new.where
+
+
+def _exchanged(
+    current: Credentials,
+    known: Credentials,
+    new: GivenDatabase,
+    services: dict[str, str | None] | None,
+) -> Credentials:
+    """Raises Conflict when something else was given since they were read: it would be lost."""
+    if current.given != known.given:
+        raise Conflict(
+            "Another URL or key of this client was given at the same moment.",
+            next_step="Give yours again: it is looked at together with what was given meanwhile.",
+        )
+    return replace(current, given=new.as_document(), services=services)
 
 
 def _refuse_who_has_none(client: Client) -> None:
