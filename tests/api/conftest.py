@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import time
 from uuid import uuid4
 
 import httpx
@@ -54,6 +55,33 @@ def application_of(caller: httpx.AsyncClient) -> FastAPI:
     assert isinstance(transport, httpx.ASGITransport)
     assert isinstance(transport.app, FastAPI)
     return transport.app
+
+
+class StandingClock:
+    """The time of day as rate limits see it: it stands in the middle of a minute until it is moved.
+
+    What a minute takes is counted by the minutes of the clock and weighed by how much of the last one is
+    still in the window, so at the turn of a minute one request more is taken.
+    """
+
+    def __init__(self) -> None:
+        self._now = time() // 60 * 60 + 30
+
+    def time(self) -> float:
+        return self._now
+
+    def move(self, seconds: float) -> None:
+        self._now += seconds
+
+
+@pytest.fixture
+def standing_clock(monkeypatch: pytest.MonkeyPatch) -> StandingClock:
+    """Rate limits of this process look at a clock that stands."""
+    clock = StandingClock()
+    for module in ("limits.aio.storage.memory", "limits.aio.strategies"):
+        monkeypatch.setattr(f"{module}.time", clock)
+    monkeypatch.setattr("ghostcrm_provisioning.web.rate_limits.time", clock.time)
+    return clock
 
 
 @pytest.fixture

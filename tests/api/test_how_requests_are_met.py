@@ -16,7 +16,7 @@ from ghostcrm_provisioning.errors import GhostcrmError
 from ghostcrm_provisioning.web.addresses import Addresses
 from ghostcrm_provisioning.web.problems import hint_of
 from ghostcrm_provisioning.wiring import Installation
-from tests.api.conftest import Calling, callers_of
+from tests.api.conftest import Calling, StandingClock, callers_of
 from tests.conftest import OpenInstallation
 
 PROVISION = "/api/admin/provision-client"
@@ -38,11 +38,10 @@ async def audited(installation: Installation, request_id: str) -> list[dict[str,
 
 
 @pytest.fixture
-async def strict(opened: OpenInstallation) -> AsyncIterator[Calling]:
+async def strict(opened: OpenInstallation, standing_clock: StandingClock) -> AsyncIterator[Calling]:
     """Callers of an application with low limits, behind a proxy that is trusted."""
     installation = await opened(
         largest_request_bytes=2048,
-        request_seconds=0.5,
         requests_per_minute=5,
         requests_per_minute_and_address=30,
         refusals_per_minute_and_address=3,
@@ -161,7 +160,21 @@ async def test_an_unforeseen_error_is_a_problem_without_its_text(
     assert answer.json()["requestId"] in line
 
 
-async def test_size_and_time_are_limited(strict: Calling, calling: Calling) -> None:
+async def test_a_request_that_takes_too_long_is_given_up(opened: OpenInstallation) -> None:
+    async with callers_of(await opened(request_seconds=2)) as calling:
+        caller = await calling(Scope.ADMIN)
+        application = application_of(caller)
+
+        async def slow() -> None:
+            async with application.state.site.installation.control.connection() as connection:
+                await connection.execute("select pg_sleep(600)")
+
+        application.add_api_route("/slow", slow)
+        answer = await caller.get("/slow")
+        assert (answer.status_code, answer.json()["code"]) == (504, "took_too_long")
+
+
+async def test_size_and_names_are_limited(strict: Calling, calling: Calling) -> None:
     caller = await strict(Scope.ADMIN)
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -176,16 +189,6 @@ async def test_size_and_time_are_limited(strict: Calling, calling: Calling) -> N
     answer = await (await calling()).post("/admin/sign-in", content=b"x" * (64 * 1024 + 1))
     assert answer.status_code == 413, "whoever is not known yet has little to say"
 
-    application = application_of(caller)
-
-    async def slow() -> None:
-        async with application.state.site.installation.control.connection() as connection:
-            await connection.execute("select pg_sleep(60)")
-
-    application.add_api_route("/slow", slow)
-    application.middleware_stack = None  # the table of routes is read once
-    answer = await caller.get("/slow")
-    assert (answer.status_code, answer.json()["code"]) == (504, "took_too_long")
     answer = await caller.get("/healthz", headers={"Host": "elsewhere.test"})
     assert answer.status_code == 200  # probes call it by whatever name
     answer = await caller.get("/docs", headers={"Host": "elsewhere.test"})
@@ -193,7 +196,7 @@ async def test_size_and_time_are_limited(strict: Calling, calling: Calling) -> N
 
 
 async def test_requests_are_counted_by_caller_and_by_address(
-    strict: Calling,
+    strict: Calling, standing_clock: StandingClock
 ) -> None:
     caller, other, nobody = await strict(Scope.ADMIN), await strict(Scope.ADMIN), await strict()
     path = f"/api/admin/clients/{uuid4()}"
@@ -215,7 +218,13 @@ async def test_requests_are_counted_by_caller_and_by_address(
     elsewhere = {"X-Forwarded-For": "198.51.100.9"}
     assert (await nobody.get(path, headers=elsewhere)).status_code == 401
     answers = [await nobody.get("/docs", headers=elsewhere) for _ in range(30)]
-    assert answers[-1].status_code == 429
+    assert [answer.status_code for answer in answers] == [200] * 29 + [429]
+    # The window slides: when half of the minute is out of it, half of the requests are taken again.
+    standing_clock.move(60)
+    answers = [await nobody.get("/docs", headers=elsewhere) for _ in range(16)]
+    assert [answer.status_code for answer in answers] == [200] * 15 + [429]
+    standing_clock.move(120)
+    assert (await caller.get(path)).headers["RateLimit"].startswith('"caller";r=4;')
 
 
 async def test_a_browser_is_led_to_the_dashboard_and_shown_a_page(strict: Calling) -> None:
@@ -270,7 +279,7 @@ async def test_refused_calls_are_audited_once_and_a_flood_is_counted(
 
 
 async def test_what_a_known_caller_sends_too_often_does_not_fill_the_audit_log(
-    opened: OpenInstallation,
+    opened: OpenInstallation, standing_clock: StandingClock
 ) -> None:
     installation = await opened(requests_per_minute=2)
     async with callers_of(installation) as calling:

@@ -18,7 +18,7 @@ from ghostcrm_provisioning.api.documents.clients import (
 from ghostcrm_provisioning.api.documents.document import (
     Listed,
 )
-from tests.api.conftest import Calling, callers_of
+from tests.api.conftest import Calling, StandingClock, callers_of
 from tests.api.documents import checked
 from tests.conftest import OpenInstallation
 
@@ -152,7 +152,7 @@ async def test_an_account_is_made_changed_and_disabled(calling: Calling) -> None
 
 
 async def test_a_token_registers_so_many_companies_a_minute_and_no_more(
-    opened: OpenInstallation,
+    opened: OpenInstallation, standing_clock: StandingClock
 ) -> None:
     installation = await opened(registrations_per_minute=2)
     async with callers_of(installation) as calling:
