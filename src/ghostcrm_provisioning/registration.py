@@ -35,7 +35,7 @@ from ghostcrm_provisioning.errors import (
     TransientFailure,
 )
 from ghostcrm_provisioning.following import follow
-from ghostcrm_provisioning.registrar import Accepted
+from ghostcrm_provisioning.registrars.registration import Accepted
 from ghostcrm_provisioning.registration_form import RegistrationForm, checked_form
 from ghostcrm_provisioning.settings import Settings, read_settings
 from ghostcrm_provisioning.wiring import Installation, open_installation

@@ -14,7 +14,6 @@ from ghostcrm_provisioning.clients.client import CLIENTS
 from ghostcrm_provisioning.control_database.database import ControlDatabase, upgrade
 from ghostcrm_provisioning.errors import ConfigurationError, SealingKeyMissing
 from ghostcrm_provisioning.home_server import HomeServer, open_home_server
-from ghostcrm_provisioning.lifecycle_registrar import LifecycleRegistrar
 from ghostcrm_provisioning.named_sql import NamedSql
 from ghostcrm_provisioning.notifications.notifier import Notifier
 from ghostcrm_provisioning.postgres_errors import translating
@@ -29,8 +28,9 @@ from ghostcrm_provisioning.queue.provisioning_queue import (
     ProvisioningQueue,
     install_queue,
 )
-from ghostcrm_provisioning.registrar import Registrar
-from ghostcrm_provisioning.rotation_registrar import RotationRegistrar
+from ghostcrm_provisioning.registrars.lifecycle import LifecycleRegistrar
+from ghostcrm_provisioning.registrars.registration import Registrar
+from ghostcrm_provisioning.registrars.rotation import RotationRegistrar
 from ghostcrm_provisioning.sealing import Sealer, sealer_from_folder, sealer_from_setting
 from ghostcrm_provisioning.server_providers import ServerProviders, place
 from ghostcrm_provisioning.settings import Settings

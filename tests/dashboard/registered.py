@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 from ghostcrm_provisioning.following import follow
-from ghostcrm_provisioning.registrar import Accepted
+from ghostcrm_provisioning.registrars.registration import Accepted
 from ghostcrm_provisioning.registration_form import checked_form
 from ghostcrm_provisioning.wiring import Installation
 

@@ -11,7 +11,7 @@ import pytest
 
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.following import follow
-from ghostcrm_provisioning.registrar import Accepted
+from ghostcrm_provisioning.registrars.registration import Accepted
 from ghostcrm_provisioning.registration_form import checked_form
 from ghostcrm_provisioning.wiring import Installation
 from tests.api.conftest import callers_of

@@ -15,10 +15,10 @@ from ghostcrm_provisioning.errors import (
     NotOffered,
     StampMismatch,
 )
+from ghostcrm_provisioning.fleet.given_again import give_again
+from ghostcrm_provisioning.fleet.rotating import rotate_credentials
 from ghostcrm_provisioning.following import follow
-from ghostcrm_provisioning.given_again import give_again
 from ghostcrm_provisioning.registration import Registration
-from ghostcrm_provisioning.rotating import rotate_credentials
 from ghostcrm_provisioning.wiring import Installation
 from tests.conftest import ADMIN
 from tests.existing.conftest import SomebodysDatabase, SomebodysProject

@@ -8,13 +8,13 @@ import httpx
 import psycopg
 import pytest
 
-from ghostcrm_provisioning.changing_plan import change_plan
 from ghostcrm_provisioning.connecting import connect_to, reset_admin_password
 from ghostcrm_provisioning.errors import (
     ClientQuarantined,
     DatabaseNotUsable,
     DatabaseUrlMissing,
 )
+from ghostcrm_provisioning.fleet.changing_plan import change_plan
 from ghostcrm_provisioning.following import follow
 from ghostcrm_provisioning.given_database import read_given_database
 from ghostcrm_provisioning.providers.existing.examination import examine

@@ -18,7 +18,6 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from ghostcrm_provisioning.changing_plan import change_plan, preview_plan_change
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.clients.run import HeldRun
@@ -31,10 +30,11 @@ from ghostcrm_provisioning.errors import (
     UnknownPlan,
 )
 from ghostcrm_provisioning.explanation import Explanation, explain
+from ghostcrm_provisioning.fleet.changing_plan import change_plan, preview_plan_change
 from ghostcrm_provisioning.provisioning.change_plan import CHANGE_PLAN
 from ghostcrm_provisioning.provisioning.work import Work, find_request, gather_work
 from ghostcrm_provisioning.provisioning_log import log_file
-from ghostcrm_provisioning.registrar import AcceptedPlanChange
+from ghostcrm_provisioning.registrars.registration import AcceptedPlanChange
 from ghostcrm_provisioning.wiring import Installation
 from tests.conftest import OpenInstallation, Server
 from tests.integration.control import (

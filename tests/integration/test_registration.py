@@ -23,7 +23,7 @@ from ghostcrm_provisioning.errors import (
     NoServerAvailable,
     UnknownPlan,
 )
-from ghostcrm_provisioning.registrar import Accepted
+from ghostcrm_provisioning.registrars.registration import Accepted
 from ghostcrm_provisioning.registration_form import check_company_name, check_email, checked_form
 from ghostcrm_provisioning.settings import read_settings
 from ghostcrm_provisioning.wiring import Installation, open_installation

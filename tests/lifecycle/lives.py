@@ -14,13 +14,13 @@ from psycopg.conninfo import conninfo_to_dict
 from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.connecting import connect_to
 from ghostcrm_provisioning.explanation import Explanation
-from ghostcrm_provisioning.lifecycle import (
+from ghostcrm_provisioning.fleet.lifecycle import (
     delete_client,
     explain_as_seen,
     resume_client,
     suspend_client,
 )
-from ghostcrm_provisioning.lifecycle_registrar import AcceptedLifecycleChange
+from ghostcrm_provisioning.registrars.lifecycle import AcceptedLifecycleChange
 from ghostcrm_provisioning.wiring import Installation
 from tests.conftest import Server
 from tests.integration.control import find_run, list_attempts, register

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from ghostcrm_provisioning.changing_plan import change_plan, preview_plan_change
 from ghostcrm_provisioning.connecting import connect_to, reset_admin_password
 from ghostcrm_provisioning.errors import (
     ClientDeleted,
@@ -21,7 +20,8 @@ from ghostcrm_provisioning.errors import (
     StampMismatch,
 )
 from ghostcrm_provisioning.exports.manifest import digest_of
-from ghostcrm_provisioning.lifecycle import delete_client, export_client_data
+from ghostcrm_provisioning.fleet.changing_plan import change_plan, preview_plan_change
+from ghostcrm_provisioning.fleet.lifecycle import delete_client, export_client_data
 from ghostcrm_provisioning.provisioning_log import log_file
 from tests.integration.control import register
 from tests.lifecycle.lives import COMPANY, Life, carry_out, is_let_in

@@ -10,7 +10,7 @@ import pytest
 
 from ghostcrm_provisioning.connecting import connect_to
 from ghostcrm_provisioning.errors import ClientSuspended, SupabaseAccessDenied
-from ghostcrm_provisioning.rotating import rotate_credentials
+from ghostcrm_provisioning.fleet.rotating import rotate_credentials
 from tests.integration.control import find_run
 from tests.lifecycle.lives import Life, carry_out, is_let_in
 from tests.running_platform import RunningPlatform, wait_for

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.exports.programs import find_programs
-from ghostcrm_provisioning.lifecycle import export_client_data
+from ghostcrm_provisioning.fleet.lifecycle import export_client_data
 from ghostcrm_provisioning.provisioning.work import template_of
 from ghostcrm_provisioning.wiring import Installation
 from tests.conftest import OpenInstallation, Server

@@ -11,7 +11,6 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from ghostcrm_provisioning.changing_plan import preview_plan_change
 from ghostcrm_provisioning.clients.rotation import Rotation, read_rotation
 from ghostcrm_provisioning.connecting import (
     ClientConnection,
@@ -26,10 +25,11 @@ from ghostcrm_provisioning.errors import (
     InvalidInput,
     NotOffered,
 )
+from ghostcrm_provisioning.fleet.changing_plan import preview_plan_change
+from ghostcrm_provisioning.fleet.rotating import rotate_credentials
 from ghostcrm_provisioning.provisioning.rotate_credentials import ROTATE_CREDENTIALS
 from ghostcrm_provisioning.provisioning.work import open_secrets
-from ghostcrm_provisioning.rotating import rotate_credentials
-from ghostcrm_provisioning.rotation_registrar import AcceptedRotation
+from ghostcrm_provisioning.registrars.rotation import AcceptedRotation
 from tests.integration.control import register
 from tests.lifecycle.lives import Life, carry_out, is_let_in
 from tests.lifecycle.test_dying_workers import dies

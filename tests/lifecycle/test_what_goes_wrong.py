@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ghostcrm_provisioning.changing_plan import change_plan
 from ghostcrm_provisioning.errors import (
     ClientDeleted,
     ClientNotReady,
     ClientQuarantined,
     IsolationNotProven,
 )
+from ghostcrm_provisioning.fleet.changing_plan import change_plan
 from tests.conftest import OpenInstallation, Server
 from tests.integration.control import register
 from tests.integration.isolation import BREAKS

@@ -10,10 +10,10 @@ import os
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from ghostcrm_provisioning.changing_plan import change_plan
 from ghostcrm_provisioning.client_database.blueprint import read_blueprint
 from ghostcrm_provisioning.clients.client import find_client
 from ghostcrm_provisioning.errors import ToldToWait, TransientFailure
+from ghostcrm_provisioning.fleet.changing_plan import change_plan
 from ghostcrm_provisioning.following import follow
 from ghostcrm_provisioning.observation import Observation
 from ghostcrm_provisioning.providers.provider import DatabaseRequest, Provider

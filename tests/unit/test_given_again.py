@@ -8,7 +8,7 @@ import pytest
 
 from ghostcrm_provisioning.clients.credentials import Credentials
 from ghostcrm_provisioning.errors import Conflict
-from ghostcrm_provisioning.given_again import _exchanged
+from ghostcrm_provisioning.fleet.given_again import _exchanged
 from ghostcrm_provisioning.given_database import read_given_database
 
 URL = "postgresql://owner:{}@db.example.com:5432/crm"

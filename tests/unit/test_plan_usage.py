@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghostcrm_provisioning.changing_plan import _allows_less
 from ghostcrm_provisioning.cli.change_plan import _amount
 from ghostcrm_provisioning.client_database.blueprint import Plan, read_blueprint
 from ghostcrm_provisioning.client_database.plan_settings import refuse_what_does_not_fit
 from ghostcrm_provisioning.client_database.plan_usage import Usage
 from ghostcrm_provisioning.errors import PlanDoesNotFit
+from ghostcrm_provisioning.fleet.changing_plan import _allows_less
 
 LIMITS = st.none() | st.integers(min_value=0, max_value=10**15)
 AMOUNTS = st.integers(min_value=0, max_value=10**15)

@@ -10,12 +10,6 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from ghostcrm_provisioning.changing_plan import (
-    PlanPreview,
-    change_plan,
-    preview_plan_change,
-    takes_something,
-)
 from ghostcrm_provisioning.cli.output import (
     Json,
     duration,
@@ -30,7 +24,13 @@ from ghostcrm_provisioning.client_database.plan_usage import LostFeature
 from ghostcrm_provisioning.clients.client import Client
 from ghostcrm_provisioning.clients.run import Run
 from ghostcrm_provisioning.errors import PlanDoesNotFit, StillRunning
-from ghostcrm_provisioning.registrar import AcceptedPlanChange
+from ghostcrm_provisioning.fleet.changing_plan import (
+    PlanPreview,
+    change_plan,
+    preview_plan_change,
+    takes_something,
+)
+from ghostcrm_provisioning.registrars.registration import AcceptedPlanChange
 from ghostcrm_provisioning.wiring import Installation
 
 _UNITS = ("bytes", "KB", "MB", "GB", "TB")

@@ -51,10 +51,10 @@ from ghostcrm_provisioning.connecting import (
 )
 from ghostcrm_provisioning.embedded.binaries import find_psql
 from ghostcrm_provisioning.errors import InvalidInput
-from ghostcrm_provisioning.lifecycle import explain_as_seen
+from ghostcrm_provisioning.fleet.lifecycle import explain_as_seen
 from ghostcrm_provisioning.provisioning.change_plan import CHANGE_PLAN
 from ghostcrm_provisioning.provisioning.client_database_provisioner import WORKFLOWS
-from ghostcrm_provisioning.registrar import Accepted
+from ghostcrm_provisioning.registrars.registration import Accepted
 from ghostcrm_provisioning.wiring import Installation
 
 app = typer.Typer(

@@ -30,7 +30,7 @@ from ghostcrm_provisioning.connecting import ClientConnection, connect_to
 from ghostcrm_provisioning.errors import ClientNotReady, IsolationNotProven
 from ghostcrm_provisioning.following import follow, working
 from ghostcrm_provisioning.provisioning.work import template_of
-from ghostcrm_provisioning.registrar import Accepted
+from ghostcrm_provisioning.registrars.registration import Accepted
 from ghostcrm_provisioning.registration_form import checked_form
 from ghostcrm_provisioning.wiring import Installation
 

@@ -25,13 +25,13 @@ from ghostcrm_provisioning.clients.client import Client
 from ghostcrm_provisioning.clients.lifecycle import DELETE, RESUME, SUSPEND
 from ghostcrm_provisioning.clients.run import Run
 from ghostcrm_provisioning.errors import NotConfirmed, StillRunning
-from ghostcrm_provisioning.lifecycle import (
+from ghostcrm_provisioning.fleet.lifecycle import (
     delete_client,
     export_client_data,
     resume_client,
     suspend_client,
 )
-from ghostcrm_provisioning.lifecycle_registrar import AcceptedLifecycleChange
+from ghostcrm_provisioning.registrars.lifecycle import AcceptedLifecycleChange
 from ghostcrm_provisioning.wiring import Installation
 
 Reason = Annotated[

@@ -35,7 +35,7 @@ from ghostcrm_provisioning.clients.description import describe_client
 from ghostcrm_provisioning.clients.run import RUNS, Run, find_run
 from ghostcrm_provisioning.errors import StillRunning
 from ghostcrm_provisioning.following import follow
-from ghostcrm_provisioning.registrar import Accepted
+from ghostcrm_provisioning.registrars.registration import Accepted
 from ghostcrm_provisioning.registration_form import checked_form
 from ghostcrm_provisioning.wiring import Installation
 

@@ -24,9 +24,9 @@ from ghostcrm_provisioning.clients.client import Client
 from ghostcrm_provisioning.clients.rotation import Rotation, read_rotation
 from ghostcrm_provisioning.clients.run import Run
 from ghostcrm_provisioning.errors import InvalidInput, StillRunning
-from ghostcrm_provisioning.given_again import give_again
-from ghostcrm_provisioning.rotating import rotate_credentials
-from ghostcrm_provisioning.rotation_registrar import AcceptedRotation
+from ghostcrm_provisioning.fleet.given_again import give_again
+from ghostcrm_provisioning.fleet.rotating import rotate_credentials
+from ghostcrm_provisioning.registrars.rotation import AcceptedRotation
 from ghostcrm_provisioning.wiring import Installation
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ghostcrm_provisioning.changing_plan import PlanPreview
 from ghostcrm_provisioning.client_database.blueprint import Blueprint
+from ghostcrm_provisioning.fleet.changing_plan import PlanPreview
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 

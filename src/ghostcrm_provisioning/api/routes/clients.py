@@ -40,7 +40,7 @@ from ghostcrm_provisioning.clients.documents import (
 )
 from ghostcrm_provisioning.clients.listing import ClientFilter, list_clients
 from ghostcrm_provisioning.clients.run_listing import RunFilter, list_runs, read_timeline
-from ghostcrm_provisioning.lifecycle import explain_as_seen
+from ghostcrm_provisioning.fleet.lifecycle import explain_as_seen
 from ghostcrm_provisioning.registration_form import LONGEST_NAME
 from ghostcrm_provisioning.web.site import TheSite
 

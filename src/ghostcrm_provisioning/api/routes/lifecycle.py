@@ -16,8 +16,8 @@ from ghostcrm_provisioning.api.authentication import requires
 from ghostcrm_provisioning.api.documents.clients import Accepted, ProvisionedClient
 from ghostcrm_provisioning.api.documents.document import failures
 from ghostcrm_provisioning.clients.lifecycle import LONGEST_REASON
-from ghostcrm_provisioning.lifecycle import delete_client, resume_client, suspend_client
-from ghostcrm_provisioning.lifecycle_registrar import AcceptedLifecycleChange
+from ghostcrm_provisioning.fleet.lifecycle import delete_client, resume_client, suspend_client
+from ghostcrm_provisioning.registrars.lifecycle import AcceptedLifecycleChange
 from ghostcrm_provisioning.registration_form import LONGEST_NAME
 from ghostcrm_provisioning.web.site import Site, TheSite
 

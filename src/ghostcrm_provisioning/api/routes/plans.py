@@ -25,7 +25,7 @@ from ghostcrm_provisioning.api.documents.doing import (
     PlanPreview,
 )
 from ghostcrm_provisioning.api.parameters import Name
-from ghostcrm_provisioning.changing_plan import change_plan, preview_plan_change
+from ghostcrm_provisioning.fleet.changing_plan import change_plan, preview_plan_change
 from ghostcrm_provisioning.web.site import TheSite
 
 router = APIRouter(prefix="/api/admin/clients/{client_id}", tags=["plans"])

@@ -16,7 +16,7 @@ from ghostcrm_provisioning.api.authentication import requires
 from ghostcrm_provisioning.api.documents.clients import Accepted, ProvisionedClient
 from ghostcrm_provisioning.api.documents.document import failures
 from ghostcrm_provisioning.clients.lifecycle import LONGEST_REASON
-from ghostcrm_provisioning.rotating import rotate_credentials
+from ghostcrm_provisioning.fleet.rotating import rotate_credentials
 from ghostcrm_provisioning.web.site import TheSite
 
 router = APIRouter(prefix="/api/admin/clients/{client_id}", tags=["credentials"])

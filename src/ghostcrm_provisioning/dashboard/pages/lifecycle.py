@@ -22,8 +22,8 @@ from ghostcrm_provisioning.dashboard.signing_in import (
     why_not_confirmed,
 )
 from ghostcrm_provisioning.errors import GhostcrmError, NotFound
-from ghostcrm_provisioning.lifecycle import delete_client, resume_client, suspend_client
-from ghostcrm_provisioning.lifecycle_registrar import AcceptedLifecycleChange
+from ghostcrm_provisioning.fleet.lifecycle import delete_client, resume_client, suspend_client
+from ghostcrm_provisioning.registrars.lifecycle import AcceptedLifecycleChange
 from ghostcrm_provisioning.web.site import Site, TheSite
 
 router = APIRouter(prefix="/clients")

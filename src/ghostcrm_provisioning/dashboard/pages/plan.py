@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
 from ghostcrm_provisioning.access.scope import Scope
-from ghostcrm_provisioning.changing_plan import PlanPreview, change_plan, preview_plan_change
 from ghostcrm_provisioning.client_database.blueprint import Blueprint, read_blueprint
 from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.dashboard.pages.client import path_of
@@ -18,6 +17,7 @@ from ghostcrm_provisioning.dashboard.plan_words import choices_of, lines_of, tit
 from ghostcrm_provisioning.dashboard.rendering import go_to, render
 from ghostcrm_provisioning.dashboard.signing_in import Submission, Visit, form_for, page_for
 from ghostcrm_provisioning.errors import GhostcrmError, InvalidInput, NotFound, PlanDoesNotFit
+from ghostcrm_provisioning.fleet.changing_plan import PlanPreview, change_plan, preview_plan_change
 from ghostcrm_provisioning.web.site import Site, TheSite
 
 router = APIRouter(prefix="/clients")

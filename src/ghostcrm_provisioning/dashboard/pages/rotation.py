@@ -20,7 +20,7 @@ from ghostcrm_provisioning.dashboard.signing_in import (
     why_not_confirmed,
 )
 from ghostcrm_provisioning.errors import GhostcrmError, NotFound
-from ghostcrm_provisioning.rotating import rotate_credentials
+from ghostcrm_provisioning.fleet.rotating import rotate_credentials
 from ghostcrm_provisioning.web.site import Site, TheSite
 
 router = APIRouter(prefix="/clients")

@@ -19,7 +19,7 @@ from ghostcrm_provisioning.clients.client import Client, find_client
 from ghostcrm_provisioning.errors import InvalidInput, NotOffered
 from ghostcrm_provisioning.provisioning.pause import find_pause, paused_by_itself
 from ghostcrm_provisioning.provisioning.work import find_request
-from ghostcrm_provisioning.rotation_registrar import (
+from ghostcrm_provisioning.registrars.rotation import (
     AcceptedRotation,
     WantedRotation,
     refuse_who_cannot_be_rotated,

@@ -31,11 +31,11 @@ from ghostcrm_provisioning.explanation import Explanation, explain
 from ghostcrm_provisioning.exports.dump import place_of_export
 from ghostcrm_provisioning.exports.manifest import Export
 from ghostcrm_provisioning.exports.recording import record_export
-from ghostcrm_provisioning.lifecycle_registrar import AcceptedLifecycleChange
 from ghostcrm_provisioning.observation import Observation
 from ghostcrm_provisioning.provisioning.exporting import export_client
 from ghostcrm_provisioning.provisioning.pause import find_pause, paused_by_itself
 from ghostcrm_provisioning.provisioning.work import find_request
+from ghostcrm_provisioning.registrars.lifecycle import AcceptedLifecycleChange
 from ghostcrm_provisioning.verification.turn import turn_on
 from ghostcrm_provisioning.wiring import Installation
 

@@ -38,7 +38,7 @@ from ghostcrm_provisioning.clients.client import Client, find_client, refuse_who
 from ghostcrm_provisioning.errors import ClientNotReady
 from ghostcrm_provisioning.providers.provider import Connection
 from ghostcrm_provisioning.provisioning.work import enable_login_as_sealed, find_request
-from ghostcrm_provisioning.registrar import AcceptedPlanChange
+from ghostcrm_provisioning.registrars.registration import AcceptedPlanChange
 from ghostcrm_provisioning.wiring import Installation
 
 
