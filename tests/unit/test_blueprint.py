@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 import ghostcrm_provisioning
 from ghostcrm_provisioning.client_database.blueprint import (
     Blueprint,
+    _files_of,
     find_blueprint,
     read_blueprint,
 )
@@ -183,7 +185,10 @@ SCRIPTS = ["001_schema/10_a.sql", "001_schema/20_b.sql", "002_more.pgsql", "seed
 
 
 @given(script=st.sampled_from(SCRIPTS), data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60,
+)
 def test_any_other_byte_in_a_script_is_another_fingerprint(
     folder: Path, script: str, data: st.DataObject
 ) -> None:
@@ -226,7 +231,9 @@ def test_plans_are_no_part_of_the_fingerprint(folder: Path) -> None:
 # --- the cache ------------------------------------------------------------------------------------
 
 
-def test_an_unchanged_folder_is_read_once(folder: Path) -> None:
+def test_an_unchanged_folder_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_a_second = time.time_ns() + 10**9
+    monkeypatch.setattr(f"{Blueprint.__module__}.time_ns", lambda: in_a_second)
     first: Blueprint = read_blueprint(str(folder))
     assert read_blueprint(str(folder)) is first
 
@@ -249,6 +256,19 @@ def test_a_change_that_keeps_size_and_date_is_seen_as_well(folder: Path) -> None
     os.utime(other, ns=(date.st_atime_ns, date.st_mtime_ns))
     other.replace(path)
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (date.st_size, date.st_mtime_ns)
+    assert read_blueprint(str(folder)).fingerprint != before
+
+
+def test_a_change_within_one_tick_of_the_systems_clock_is_seen_as_well(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = _files_of(folder)
+    now = max(changed_at for _, _, changed_at, _ in seen)
+    monkeypatch.setattr(f"{Blueprint.__module__}.time_ns", lambda: now)
+    # The system dates the second change as it has dated the first one.
+    monkeypatch.setattr(f"{Blueprint.__module__}._files_of", lambda _: seen)
+    before = read_blueprint(str(folder)).fingerprint
+    write(folder / "001_schema" / "10_a.sql", "create table z ();")
     assert read_blueprint(str(folder)).fingerprint != before
 
 
