@@ -46,6 +46,8 @@ class Comparing(Trying):
 
     async def try_all(self, attempts: Sequence[Attempt]) -> None:
         await super().try_all(attempts)
+        # It stays, however often one goes back to it.
+        await self._plainly.execute("savepoint alone")
         for attempt in attempts:
             rows, touched, was_let_through, why = await self._alone(attempt)
             together = (
@@ -66,13 +68,13 @@ class Comparing(Trying):
             self.let_through += attempt.was_let_through
             if together != alone:
                 self.differences.append(Difference(attempt.statement, together, alone))
+        await self._plainly.execute("release savepoint alone")
 
     async def _alone(self, attempt: Attempt) -> tuple[list[dict[str, Any]] | None, int, bool, str]:
         statement = attempt.statement
         if attempt.value is not None:
             value = sql.Literal(attempt.value).as_string(self._plainly)
             statement = statement % {"value": value}
-        await self._plainly.execute("savepoint alone")
         try:
             cursor = await self._plainly.execute(statement.encode())
             rows = await cursor.fetchall() if cursor.description is not None else []
