@@ -46,9 +46,14 @@ def _leaves(command: Any) -> Iterator[Any]:
         yield from _leaves(child)
 
 
+@pytest.fixture(scope="module")
+def command() -> Any:
+    """The whole tree: to build it takes longer than to read a line."""
+    return get_command(app)
+
+
 @pytest.mark.parametrize("line", _shown("ghostcrm"))
-def test_a_shown_command_exists_with_its_options(line: str) -> None:
-    command: Any = get_command(app)
+def test_a_shown_command_exists_with_its_options(line: str, command: Any) -> None:
     called = []
     for leaf in _leaves(command):
         leaf.callback = lambda name=leaf.name, **_: called.append(name)
