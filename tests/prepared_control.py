@@ -15,8 +15,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -24,6 +26,7 @@ from psycopg.rows import DictRow
 
 _ROOT = Path(__file__).parents[1]
 _TEMPLATE_OWNER = "provisioner"
+_PATIENCE_SECONDS = 120.0
 _EXISTS = "select from pg_database where datname = %(name)s"
 
 
@@ -37,15 +40,30 @@ class PreparedControl:
     template: str
 
 
+def when_nobody_is_in_it(superuser: psycopg.Connection[Any], statement: sql.Composed) -> None:
+    """Copy or drop a database whose last sessions may still be ending: PostgreSQL waits five seconds for
+    them, and a busy machine may need longer to end a process."""
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            superuser.execute(statement)
+        except psycopg.errors.ObjectInUse:
+            if time.monotonic() > until:
+                raise
+        else:
+            return
+
+
 def create_database(
     superuser: psycopg.Connection[DictRow], name: str, *, owner: str, template: str = "template1"
 ) -> None:
     """A database that only its owner may enter."""
     database = sql.Identifier(name)
-    superuser.execute(
+    when_nobody_is_in_it(
+        superuser,
         sql.SQL("create database {} owner {} template {}").format(
             database, sql.Identifier(owner), sql.Identifier(template)
-        )
+        ),
     )
     superuser.execute(sql.SQL("revoke all on database {} from public").format(database))
 

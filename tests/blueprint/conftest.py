@@ -25,6 +25,7 @@ from psycopg import sql
 import ghostcrm_provisioning
 from tests.blueprint.people import Crm
 from tests.conftest import binaries_of
+from tests.prepared_control import when_nobody_is_in_it
 
 PACKAGE = Path(ghostcrm_provisioning.__file__).parent
 BASELINE = PACKAGE / "client_database" / "platform_baseline"
@@ -85,14 +86,17 @@ def started(binaries: Path) -> Iterator[Server]:
                 )
 
         run("initdb", "--pgdata", data, "--username", "postgres", "--auth", "trust", "--no-sync")
+        # Statistics are as old as the tests make them, and no lock is somebody else's.
         options = f"-k {home} -c listen_addresses='' -c fsync=off -c max_connections=40"
-        run("pg_ctl", "start", "--wait", "-D", data, "-l", home / "log", "-o", options)
+        options += " -c autovacuum=off -c timezone=UTC"
+        patience = ("--timeout", "600")
+        run("pg_ctl", "start", "--wait", *patience, "-D", data, "-l", home / "log", "-o", options)
         try:
             yield Server(f"host={home} user=postgres")
         finally:
-            run("pg_ctl", "stop", "--wait", "-D", data, "-m", "immediate")
+            run("pg_ctl", "stop", "--wait", *patience, "-D", data, "-m", "immediate")
     finally:
-        shutil.rmtree(home)
+        shutil.rmtree(home, ignore_errors=True)
         (home.parent / f"{home.name}.log").unlink(missing_ok=True)
 
 
@@ -142,6 +146,29 @@ def build(server: Server) -> str:
     return database
 
 
+@contextlib.contextmanager
+def copied(server: Server, source: str) -> Iterator[str]:
+    """A copy of a database, as long as it is needed; its name."""
+    name = f"blueprint_{uuid.uuid4().hex}"
+    with server.connect("postgres", "blueprint_admin") as connection:
+        when_nobody_is_in_it(
+            connection,
+            sql.SQL("create database {} template {}").format(
+                sql.Identifier(name), sql.Identifier(source)
+            ),
+        )
+    yield name
+    drop(server, name)
+
+
+def drop(server: Server, name: str) -> None:
+    with server.connect("postgres") as connection:
+        when_nobody_is_in_it(
+            connection,
+            sql.SQL("drop database {} with (force)").format(sql.Identifier(name)),
+        )
+
+
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     url = os.environ.get("GHOSTCRM_TEST_SQL_URL")
@@ -157,36 +184,25 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def database(server: Server) -> Iterator[str]:
-    """The client database that tests look at, and write to in transactions that they roll back."""
-    name = build(server)
-    yield name
-    with server.connect("postgres") as connection:
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
-
-
-@pytest.fixture(scope="session")
 def untouched(server: Server) -> Iterator[str]:
     """The client database that others are copied from; nobody connects to it."""
     name = build(server)
     yield name
-    with server.connect("postgres") as connection:
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    drop(server, name)
+
+
+@pytest.fixture(scope="session")
+def database(server: Server, untouched: str) -> Iterator[str]:
+    """The client database that tests look at, and write to in transactions that they roll back."""
+    with copied(server, untouched) as name:
+        yield name
 
 
 @pytest.fixture
 def own_database(server: Server, untouched: str) -> Iterator[str]:
     """A client database for one test, which may commit to it."""
-    name = f"blueprint_{uuid.uuid4().hex}"
-    with server.connect("postgres", "blueprint_admin") as connection:
-        connection.execute(
-            sql.SQL("create database {} template {}").format(
-                sql.Identifier(name), sql.Identifier(untouched)
-            )
-        )
-    yield name
-    with server.connect("postgres") as connection:
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    with copied(server, untouched) as name:
+        yield name
 
 
 @pytest.fixture

@@ -551,7 +551,7 @@ def test_at_once_numbers_follow_each_other_and_a_payment_is_spent_once(
             "insert into public.payments (amount_minor, currency) values (250, 'EUR') returning id"
         ).fetchone()
     assert payment is not None
-    everybody_is_there = threading.Barrier(sessions, timeout=20)
+    everybody_is_there = threading.Barrier(sessions, timeout=300)
     refused: list[psycopg.Error] = []
 
     def bill(invoice: uuid.UUID) -> None:
@@ -763,7 +763,7 @@ def test_of_two_owners_who_demote_each_other_at_once_one_remains(
             create_user(connection, person, "owner")
             create_profile(connection, person, "owner")
 
-    both_have_looked = threading.Barrier(2, timeout=20)
+    both_have_looked = threading.Barrier(2, timeout=300)
     refusals: list[psycopg.Error] = []
 
     def demote(me: uuid.UUID, other: uuid.UUID) -> None:

@@ -226,7 +226,7 @@ def test_two_merges_the_other_way_round_leave_one_contact(
         connection.execute("set role ghostcrm_client_owner")
         crm = Crm(connection)
         pair = [crm.insert("contacts", last_name=name) for name in ("Lovelace", "Byron")]
-    both_are_there = threading.Barrier(2, timeout=60)
+    both_are_there = threading.Barrier(2, timeout=300)
     refused: list[psycopg.Error] = []
 
     def race(surviving: uuid.UUID, duplicate: uuid.UUID) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege, SerializationFailure
 
-from tests.blueprint.conftest import Server
+from tests.blueprint.conftest import Server, copied
 from tests.blueprint.people import Crm, create_profile, create_user
 
 PLAN_LIMIT = "PT402"
@@ -464,21 +464,13 @@ def replay(connection: psycopg.Connection, model: Model, steps: list[Operation])
 @pytest.fixture(scope="module")
 def shared(server: Server, untouched: str) -> Iterator[psycopg.Connection]:
     """A client database for all examples, which commit to it."""
-    name = f"blueprint_{uuid.uuid4().hex}"
-    with server.connect("postgres", "blueprint_admin") as admin:
-        admin.execute(
-            sql.SQL("create database {} template {}").format(
-                sql.Identifier(name), sql.Identifier(untouched)
-            )
-        )
-    with as_owner(server, name) as connection:
+    with copied(server, untouched) as name, as_owner(server, name) as connection:
         yield connection
-    with server.connect("postgres") as admin:
-        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=transactions)
 def test_whatever_is_done_and_undone_the_count_is_exact(
@@ -517,7 +509,7 @@ def test_eight_sessions_that_race_leave_exactly_the_limit(
     with as_owner(server, own_database) as connection:
         set_plan(connection, contacts=limit)
         add_contacts(connection, already)
-    everybody_is_there = threading.Barrier(sessions, timeout=60)
+    everybody_is_there = threading.Barrier(sessions, timeout=300)
     refusals: list[str | None] = []
 
     def add_one(connection: psycopg.Connection, *, wait: bool) -> None:

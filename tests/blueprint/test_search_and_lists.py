@@ -46,7 +46,6 @@ def filled(server: TypeOfServer, own_database: str) -> Iterator[Connection]:
 
 
 # One test, so that the database is filled once for each server, however many processes test.
-@pytest.mark.timeout(600)
 def test_on_100_000_contacts_lists_and_search_are_served_by_their_indexes(
     filled: Connection,
 ) -> None:
@@ -480,7 +479,6 @@ UNDER_POLICIES = {
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
