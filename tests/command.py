@@ -51,7 +51,7 @@ def start(
 
 
 def ghostcrm(
-    *arguments: str, environment: dict[str, str], stdin: str | None = None, timeout: float = 120
+    *arguments: str, environment: dict[str, str], stdin: str | None = None, timeout: float = 600
 ) -> Outcome:
     """Run a command to its end."""
     loaded = _loaded_command()

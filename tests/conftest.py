@@ -15,10 +15,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -32,6 +35,17 @@ from tests.prepared_control import (
     create_database,
     open_for_the_first_time,
 )
+
+# The same examples in every run, so that a test which passed passes; none is refused because the machine
+# was slow. Others are tried with `--hypothesis-profile exploring`.
+_PATIENT: dict[str, Any] = {
+    "deadline": None,
+    "print_blob": True,
+    "suppress_health_check": [HealthCheck.too_slow],
+}
+hypothesis_settings.register_profile("exploring", **_PATIENT)
+hypothesis_settings.register_profile("repeatable", derandomize=True, database=None, **_PATIENT)
+hypothesis_settings.load_profile("repeatable")
 
 _HOME_VARIABLE = "GHOSTCRM_TEST_POSTGRES_HOME"
 _DEBIAN = Path("/usr/lib/postgresql")
@@ -99,7 +113,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     home = Path(os.environ.pop(_HOME_VARIABLE))
     postgres = EmbeddedPostgres(home, binaries=binaries_of(config.getoption("--postgres")))
     if (home / "postgresql").exists():
-        postgres.stop()
+        postgres.stop(timeout_seconds=600)
     shutil.rmtree(home, ignore_errors=True)
 
 

@@ -31,7 +31,7 @@ async def main(url, installation):
         async with provider.scratch_database(UUID(installation)) as connection:
             row = await (await connection.execute("select current_database() as name")).fetchone()
             print(row["name"], flush=True)
-            await connection.execute("select pg_sleep(50)")
+            await connection.execute("select pg_sleep(3600)")
 
 asyncio.run(main(*json.loads(sys.argv[1])))
 """

@@ -26,7 +26,7 @@ def test_a_snippet_runs_as_it_stands(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr

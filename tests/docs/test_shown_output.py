@@ -105,7 +105,7 @@ class Terminal:
             text=True,
         ) as process:
             try:
-                return process.communicate(timeout=60)[0]
+                return process.communicate(timeout=300)[0]
             finally:
                 if process.poll() is None:  # with all that the shell has started
                     os.killpg(process.pid, signal.SIGKILL)

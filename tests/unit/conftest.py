@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import settings
-
-settings.register_profile("unit", max_examples=100, deadline=None, print_blob=True)
-settings.load_profile("unit")
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from uuid import UUID
 
@@ -204,10 +204,24 @@ def test_a_failure_before_the_first_step_names_the_workflow() -> None:
     assert found.step is None
 
 
+class AtNoon:
+    """Stands in for the module's ``datetime``."""
+
+    @staticmethod
+    def now(zone: tzinfo) -> datetime:
+        return NOON.astimezone(zone)
+
+
+@pytest.fixture
+def at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ghostcrm_provisioning.explanation.datetime", AtNoon)
+
+
+@pytest.mark.usefixtures("at_noon")
 def test_a_client_that_is_tried_again_knows_when() -> None:
     found = explained(
         "provisioning",
-        run("waiting", error=BUSY, next_attempt_at=datetime.now(UTC) + timedelta(seconds=30.4)),
+        run("waiting", error=BUSY, next_attempt_at=NOON + timedelta(seconds=30.4)),
         steps(3, "waiting", BUSY),
     )
     assert "“create admin” is tried again in 30 s (attempt 2 of 3)." in found.sentence
@@ -293,9 +307,10 @@ def test_a_change_of_plan_that_failed_half_way_says_so() -> None:
     assert found.sentence.endswith("The limits in its database are those of professional already.")
 
 
+@pytest.mark.usefixtures("at_noon")
 def test_a_change_of_plan_that_waits_for_its_next_attempt_knows_when() -> None:
     found = plan_change_explained(
-        run("waiting", error=BUSY, next_attempt_at=datetime.now(UTC) + timedelta(seconds=30.4)),
+        run("waiting", error=BUSY, next_attempt_at=NOON + timedelta(seconds=30.4)),
         steps(2, "waiting", BUSY, CHANGE_PLAN),
     )
     assert "goes on in 30 s: “limit connections” is tried again (attempt 2 of 3)." in found.sentence
@@ -446,7 +461,7 @@ def test_on_its_way_it_says_at_which_step() -> None:
     waiting = of_life(
         "suspended",
         "suspended",
-        run("waiting", next_attempt_at=datetime.now(UTC), error=BUSY),
+        run("waiting", next_attempt_at=NOON, error=BUSY),
         steps(3, "waiting", BUSY, of=SUSPEND_CLIENT),
         change("suspend_client"),
     )

@@ -205,7 +205,7 @@ def server_that_says(sqlstate: str, sentence: str) -> Iterator[int]:
         try:
             yield listening.getsockname()[1]
         finally:
-            thread.join(10)
+            thread.join(120)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_what_a_server_says_to_a_new_connection_is_understood(
     ):
         psycopg.connect(
             f"host=127.0.0.1 port={port} user=u password=hunter2 dbname=d sslmode=disable "
-            "gssencmode=disable connect_timeout=5"
+            "gssencmode=disable connect_timeout=120"
         )
     assert refused.value.sqlstate is None  # which is why the sentence has to be read
     error = translated(refused.value, where="the server")
@@ -252,10 +252,12 @@ def test_what_a_server_says_to_a_new_connection_is_understood(
 
 
 def test_a_port_where_nobody_listens_is_unreachable() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    # Held, so that no other process takes it meanwhile, but nobody listens.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    with pytest.raises(psycopg.OperationalError) as refused:
-        psycopg.connect(f"postgresql://u:hunter2@127.0.0.1:{port}/d", connect_timeout=5)
+        with pytest.raises(psycopg.OperationalError) as refused:
+            psycopg.connect(f"postgresql://u:hunter2@127.0.0.1:{port}/d", connect_timeout=120)
     error = translated(refused.value, where="the server")
     assert type(error) is ServerUnreachable
     assert "hunter2" not in str(error.as_record())

@@ -8,7 +8,9 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -69,8 +71,13 @@ def logged(folder: Path, /, **fields: Any) -> dict[str, Any]:
     return line
 
 
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+def open_files(folder: Path) -> int:
+    """How many this process has open there. Others come and go: what earlier tests have left is collected."""
+    found = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile, like the folder that is being read
+            found += descriptor.readlink().is_relative_to(folder)
+    return found
 
 
 class Clock:
@@ -226,11 +233,11 @@ def test_a_file_is_not_for_everybody_and_is_appended_to(folder: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="descriptors are counted in /proc")
 def test_starting_the_log_again_and_again_keeps_one_file_open(folder: Path) -> None:
     logged(folder)
-    before = open_files()
+    assert open_files(folder) == 1
     for _ in range(20):
         start_logging(folder, verbose=False)
         get_logger("test").info("again")
-    assert open_files() == before
+    assert open_files(folder) == 1
 
 
 def test_a_logger_from_before_goes_on_after_the_log_was_started_again(folder: Path) -> None:
@@ -433,10 +440,10 @@ def test_no_password_of_a_url_survives(secret: str) -> None:
 
 
 def test_masking_a_long_text_is_quick() -> None:
-    began = datetime.now(UTC)
+    began = time.thread_time()  # what this thread worked, however busy the machine is
     for text in ("a." * 50_000, "a://" * 25_000, "password=" * 10_000, "$2a$10$" * 10_000):
         masked(text)
-    assert datetime.now(UTC) - began < timedelta(seconds=5)
+    assert time.thread_time() - began < 5
 
 
 def test_nothing_secret_reaches_the_file(folder: Path) -> None:
@@ -488,7 +495,7 @@ def test_lines_of_four_processes_do_not_mix(folder: Path) -> None:
         process.stdin.write("\n")
         process.stdin.flush()
     for process in processes:
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
         assert process.returncode == 0
     found = lines(folder)
     assert len(found) == 4 * 500

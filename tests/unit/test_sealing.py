@@ -37,7 +37,8 @@ def test_what_is_sealed_opens_again(secret: str, belongs_to: str, key_id: str) -
     sealer = Sealer({key_id: OLD})
     sealed = sealer.seal(secret, belongs_to=belongs_to)
     assert sealer.open(sealed, belongs_to=belongs_to) == secret
-    if len(secret) > 3:
+    # A short one may stand in what is random; the key's id is no secret.
+    if len(secret) > 7 and secret not in key_id:
         assert secret.encode() not in sealed
 
 
@@ -246,7 +247,7 @@ def test_eight_processes_that_come_first_at_once_agree_on_one_key(tmp_path: Path
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    answers = [process.communicate(timeout=60)[0] for process in processes]
+    answers = [process.communicate(timeout=600)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 8
     assert len(list(folder.glob("*.key"))) == 1
     sealer = sealer_from_folder(folder, may_make_first=True)
