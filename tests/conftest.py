@@ -52,9 +52,15 @@ _DEBIAN = Path("/usr/lib/postgresql")
 ADMIN = "provisioner"
 ADMIN_PASSWORD = "the provisioner's own"
 _FOLDER = pytest.StashKey[str]()
-# The server is thrown away, so it need not survive a power cut; the rest is as shipped. All its
-# statements are logged: a test looks for secrets among them.
-_SERVER_SETTINGS = {"fsync": "off", "max_connections": "500", "log_statement": "all"}
+# The server is thrown away, so it need not survive a power cut. Autovacuum would go round through hundreds
+# of small databases every minute, templates that are just to be copied among them. The rest is as shipped.
+# All its statements are logged: a test looks for secrets among them.
+_SERVER_SETTINGS = {
+    "fsync": "off",
+    "autovacuum": "off",
+    "max_connections": "500",
+    "log_statement": "all",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -181,7 +187,7 @@ def prepared_control(server: Server, tmp_path_factory: pytest.TempPathFactory) -
     with server.superuser() as connection:
         create_database(connection, name, owner=ADMIN)
         template = open_for_the_first_time(connection, server.admin_url(name), home)
-        # What is copied must have no sessions: not even the autovacuum's.
+        # What is copied must have no sessions.
         connection.execute(
             sql.SQL("alter database {} allow_connections false").format(sql.Identifier(name))
         )
