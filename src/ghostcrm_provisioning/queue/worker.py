@@ -26,7 +26,7 @@ from pgqueuer.domain.types import Channel
 from psycopg.conninfo import conninfo_to_dict
 
 from ghostcrm_provisioning.clients.run import RUNS
-from ghostcrm_provisioning.control_database.database import ControlDatabase
+from ghostcrm_provisioning.control_database.database import PATIENCE_SECONDS, ControlDatabase
 from ghostcrm_provisioning.errors import DatabaseRejected, GhostcrmError
 from ghostcrm_provisioning.provisioning_log import get_logger
 from ghostcrm_provisioning.queue.provisioning_queue import (
@@ -64,7 +64,10 @@ _ASYNCPG_PARAMETERS = (
     "target_session_attrs",
 )
 _LONGEST_SILENCE = timedelta(seconds=1)
-_GOODBYE_SECONDS = 3.0
+# How long saying goodbye may take: where the database is slow, and where it is known to be gone.
+_GOODBYE_SECONDS = 15.0
+_GOODBYE_TO_A_LOST_SERVER_SECONDS = 3.0
+_CLOSING_SECONDS = 3.0
 _UUID_BYTES = 16
 
 
@@ -152,10 +155,17 @@ class Worker:
             housekeeping.cancel()
             with suppress(asyncio.CancelledError):
                 await housekeeping
-            # Not for ever, should the database be gone: whoever does not say goodbye is forgotten.
+            await self._say_goodbye()
+
+    async def _say_goodbye(self) -> None:
+        """Not for ever, should the database be gone: whoever does not say goodbye is forgotten."""
+        patience = PATIENCE_SECONDS.set(_GOODBYE_TO_A_LOST_SERVER_SECONDS)
+        try:
             with suppress(GhostcrmError, TimeoutError):
                 async with asyncio.timeout(_GOODBYE_SECONDS), self._control.connection() as own:
                     await own.execute(RUNS["leave"], {"id": self.id})
+        finally:
+            PATIENCE_SECONDS.reset(patience)
 
     def stop(self) -> None:
         """Take no new work; :meth:`run` returns when what is in hand is finished."""
@@ -198,7 +208,7 @@ class Worker:
             # The pool waits until every connection was given back. PgQueuer does not give its listener's
             # back when that is lost just as it is to be reset; a worker must not wait for it for ever.
             with suppress(TimeoutError):
-                async with asyncio.timeout(_GOODBYE_SECONDS):
+                async with asyncio.timeout(_CLOSING_SECONDS):
                     await pool.close()
 
     async def _open_lanes(self, manager: QueueManager) -> None:
