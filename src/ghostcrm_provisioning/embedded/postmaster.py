@@ -28,7 +28,7 @@ from ghostcrm_provisioning.errors import EmbeddedPostgresError, EmbeddedPostgres
 SUPERUSER = "postgres"
 POLL_SECONDS = 0.01
 
-_LOGIN_TIMEOUT_SECONDS = 5
+_LOGIN_TIMEOUT_SECONDS = 15  # a machine that has much else to do is no server that does not run
 _ORPHANS_MAY_FINISH_SECONDS = 2.0
 _ORPHANS_DEADLINE_SECONDS = 30.0
 
@@ -40,7 +40,8 @@ _LAUNCH = 'log=$1; shift; exec 3>&1 >"$log" 2>&1; "$@" </dev/null 3>&- & echo $!
 # What a server that starts, recovers, stops or is about to end answers.
 _PASSES = re.compile(
     "the database system is|terminating connection|server closed the connection"
-    "|Connection refused|Connection reset|timeout expired|could not receive data"
+    "|Connection refused|Connection reset|Broken pipe|timeout expired|could not receive data"
+    "|could not send|no connection to the server"
 )
 
 

@@ -110,7 +110,7 @@ class EmbeddedPostgres:
         with self._translated_errors():
             return self._observe()
 
-    def stop(self, *, timeout_seconds: float = 30) -> bool:
+    def stop(self, *, timeout_seconds: float = 60) -> bool:
         """Stop the server: sessions are ended, everything is written to disk.
 
         Returns False when it was not running. Raises EmbeddedPostgresError when it has not ended
