@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ghostcrm_provisioning.embedded import EmbeddedPostgres
+from ghostcrm_provisioning.embedded import EmbeddedPostgres, loopback_port
 from ghostcrm_provisioning.embedded import binaries as programs
 
 # Durability costs time and is PostgreSQL's promise, not ours to test; the rest is as shipped.
@@ -50,6 +50,17 @@ if asked.stay:
 """
 
 
+@pytest.fixture(autouse=True, scope="session")
+def ports_of_our_own(worker_id: str) -> Iterator[None]:
+    """Servers that this process starts take ports that nobody else takes: neither those of other test
+    processes nor connections. So a port that is free stays free until it is used."""
+    number = int(worker_id.removeprefix("gw")) if worker_id != "master" else 0
+    with pytest.MonkeyPatch.context() as patch:
+        first = 10000 + 600 * (number % 16)
+        patch.setattr(loopback_port, "_CANDIDATES", range(first, first + 600))
+        yield
+
+
 def _make_and_stop() -> Iterator[Callable[..., EmbeddedPostgres]]:
     made: list[EmbeddedPostgres] = []
 
@@ -70,7 +81,7 @@ def _make_and_stop() -> Iterator[Callable[..., EmbeddedPostgres]]:
         # On the stack, one server that does not stop keeps no other from being stopped.
         yield make
         for postgres in made:
-            stack.callback(postgres.stop)
+            stack.callback(postgres.stop, timeout_seconds=120)
 
 
 @pytest.fixture
@@ -158,12 +169,12 @@ def small_disk(root: None, tmp_path: Path) -> Iterator[Callable[[str, str], Path
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], object]], None]:
-    """Waits, looking often, until something is so; fails after thirty seconds."""
+    """Waits, looking often, until something is so; fails after ninety seconds."""
 
     def wait(is_so: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not is_so():
-            assert time.monotonic() < deadline, "it did not come about in thirty seconds"
+            assert time.monotonic() < deadline, "it did not come about in ninety seconds"
             time.sleep(0.005)
 
     return wait

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from tests.command import ghostcrm
 
-from ghostcrm_provisioning.embedded import EmbeddedPostgres, cluster
+from ghostcrm_provisioning.embedded import EmbeddedPostgres, cluster, loopback_port, postmaster
 from ghostcrm_provisioning.errors import (
     EmbeddedPostgresDiskFull,
     EmbeddedPostgresError,
@@ -27,10 +27,12 @@ Make = Callable[..., EmbeddedPostgres]
 def test_a_port_that_is_taken_is_named_with_the_program_that_has_it(
     tmp_path: Path, make_postgres: Make
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(EmbeddedPostgresPortInUse) as caught:
-            make_postgres(tmp_path / "home", port=port).start()
+    port = loopback_port.pick_free()
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(EmbeddedPostgresPortInUse) as caught,
+    ):
+        make_postgres(tmp_path / "home", port=port).start()
     assert str(port) in caught.value.message
     assert f"process {os.getpid()}" in caught.value.message
     assert make_postgres(tmp_path / "home", port=port).start().port == port
@@ -160,6 +162,22 @@ def test_a_server_without_a_free_connection_is_said_to_have_none(
         pytest.raises(EmbeddedPostgresError, match="no connection left"),
     ):
         postgres.start()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "FATAL:  the database system is shutting down",
+        "connection to server failed: could not send startup packet: Broken pipe",
+        "sending query failed: could not send data to server: Connection timed out",
+        "consuming input failed: terminating connection due to administrator command",
+        "sending query failed: no connection to the server",
+    ],
+)
+def test_a_server_that_goes_away_in_the_middle_of_a_login_is_one_that_does_not_answer_now(
+    tmp_path: Path, said: str
+) -> None:
+    assert isinstance(postmaster._refusal(said, tmp_path, 5432), postmaster.NotAnswering)
 
 
 def test_a_lost_password_file_is_said_to_be_lost(tmp_path: Path, make_postgres: Make) -> None:

@@ -106,7 +106,7 @@ def test_eight_processes_that_start_it_at_once_get_one_server(
         subprocess.Popen(starting_process(home), stdout=subprocess.PIPE, text=True)
         for _ in range(8)
     ]
-    pids = {starter.communicate(timeout=120)[0] for starter in starters}
+    pids = {starter.communicate(timeout=170)[0] for starter in starters}
     assert [starter.returncode for starter in starters] == [0] * 8
     running = postgres.status()
     assert running is not None
@@ -120,7 +120,7 @@ def test_a_starter_that_ends_closes_its_pipes_and_leaves_the_server_running(
     postgres = make_postgres(home)
     # Reads both pipes to their end: it would wait for as long as the server held one of them.
     finished = subprocess.run(
-        starting_process(home), capture_output=True, text=True, timeout=60, check=True
+        starting_process(home), capture_output=True, text=True, timeout=150, check=True
     )
     running = postgres.status()
     assert running is not None
@@ -142,7 +142,7 @@ def test_control_c_in_the_terminal_of_the_starter_does_not_stop_the_server(
         assert starter.stdout is not None
         pid = int(starter.stdout.readline())
         os.killpg(starter.pid, signal.SIGINT)  # what a terminal does
-        starter.wait(timeout=30)
+        starter.wait(timeout=90)
     running = postgres.status()
     assert running is not None
     assert running.pid == pid
