@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -151,8 +150,10 @@ async def test_two_workers_together_keep_the_limit_of_a_server(
     processes: Processes,
     small_blueprint: Path,
 ) -> None:
-    installation = await opened(blueprint=small_blueprint, concurrency_per_server=3)
-    variables = environment(blueprint=small_blueprint, concurrency_per_server=3)
+    # Two at most for one worker: when three are at work, both workers are.
+    choice = {"blueprint": small_blueprint, "concurrency_per_server": 3, "worker_concurrency": 2}
+    installation = await opened(**choice)
+    variables = environment(**choice)
     clients = await _many(installation, 12)
     async with hold(installation, *clients) as held:
         for _ in range(2):
@@ -196,10 +197,10 @@ async def test_one_at_a_time_with_a_pause_of_a_second_is_a_setting(
 ) -> None:
     choice = {"blueprint": small_blueprint, "concurrency_per_server": 1, "pause_seconds": 1}
     installation = await opened(**choice)
-    await _many(installation, 4)
+    await _many(installation, 3)
     for _ in range(2):
         processes.start_worker(environment(**choice))
-    await eventually(lambda: are_ready(installation, 4), what="all are ready")
+    await eventually(lambda: are_ready(installation, 3), what="all are ready")
     rows = await installation.control.fetch_all(
         "select started_at, finished_at from runs order by started_at"
     )
@@ -299,20 +300,15 @@ async def test_a_job_that_was_lost_is_put_back(
 async def test_a_job_that_is_still_there_is_not_put_back(
     opened: OpenInstallation, small_blueprint: Path
 ) -> None:
-    installation = await opened(blueprint=small_blueprint, lease_seconds=1)
+    installation = await opened(blueprint=small_blueprint)
     registered = await register(installation)
-
-    async def is_older_than_the_lease() -> bool:
-        row = await fetch(
-            installation,
-            "select updated_at < clock_timestamp() - interval '1 s' as old from runs",
-        )
-        return bool(row["old"])
-
-    await eventually(is_older_than_the_lease, what="the run is older than a lease")
+    # Older than any lease.
+    aged = "update runs set updated_at = updated_at - interval '1 hour'"
+    await installation.control.execute(aged)
     assert await installation.queue.restore_lost_jobs() == 0
     async with hold(installation, registered) as held, at_work(installation):
         await eventually(lambda: _running(installation), what="it is being worked on")
+        await installation.control.execute(aged)
         assert await installation.queue.restore_lost_jobs() == 0
         await held.release_all()
         await eventually(lambda: are_ready(installation, 1), what="it is ready")
@@ -348,14 +344,25 @@ async def test_a_job_delivered_twice_does_nothing_the_second_time(
 # --- workers that die, stop, and lose their connections -----------------------------------------
 
 
-async def test_the_run_of_a_killed_worker_is_taken_up_by_another_within_seconds(
+async def _let_time_pass(installation: Installation, seconds: float) -> None:
+    """For the leases of the jobs that are in hand, and for them alone."""
+    await installation.control.execute(
+        "update ghostcrm_queue.jobs set heartbeat = heartbeat - make_interval(secs => %(seconds)s)"
+        " where status = 'picked'",
+        seconds=seconds,
+    )
+
+
+async def test_the_run_of_a_killed_worker_is_taken_up_by_another_when_its_lease_is_over(
     opened: OpenInstallation,
     environment: Environment,
     processes: Processes,
     small_blueprint: Path,
 ) -> None:
-    installation = await opened(blueprint=small_blueprint, lease_seconds=1)
-    variables = environment(blueprint=small_blueprint, lease_seconds=1)
+    # A lease that no worker loses by being slow; that it has run out is told the queue by hand.
+    lease = 300
+    installation = await opened(blueprint=small_blueprint, lease_seconds=lease)
+    variables = environment(blueprint=small_blueprint, lease_seconds=lease)
     registered = await register(installation)
     async with hold(installation, registered) as held:
         for _ in range(2):
@@ -364,18 +371,22 @@ async def test_the_run_of_a_killed_worker_is_taken_up_by_another_within_seconds(
             lambda: _worker_of(installation, registered), what="a worker has the run"
         )
         os.kill(victim["process_id"], signal.SIGKILL)
-        killed_at = monotonic()
 
         async def another_has_it() -> bool:
             worker = await _worker_of(installation, registered)
             return worker is not None and worker["id"] != victim["id"]
 
-        await eventually(another_has_it, what="another worker has the run", within=10)
-        assert monotonic() - killed_at < 6
+        await _let_time_pass(installation, lease / 2)
+        # Whoever comes now, comes for the next one, and leaves this one alone.
+        neighbour = await register(installation, "Neighbour")
+        await eventually(lambda: _is_over(installation, neighbour), what="the other one works")
+        assert not await another_has_it(), "the lease is not over"
+        await _let_time_pass(installation, lease / 2 + 1)
+        await eventually(another_has_it, what="another worker has the run")
         run = await find_run(installation, registered.run_id)
         assert (run["status"], run["fence"], run["worker_deaths"]) == ("running", 2, 1)
         await held.release_all()
-    await eventually(lambda: are_ready(installation, 1), what="the client is ready")
+    await eventually(lambda: are_ready(installation, 2), what="the client is ready")
     run = await find_run(installation, registered.run_id)
     assert (run["status"], run["fence"]) == ("succeeded", 2)
     assert await list_attempts(installation, registered.run_id) == [
@@ -410,7 +421,7 @@ async def test_a_worker_told_to_stop_finishes_what_it_has_in_hand(
             row = await fetch(
                 installation,
                 "select heartbeat_at > clock_timestamp() - interval '1 s' as alive, clock_timestamp()"
-                " > (select started_at from runs where id = %(id)s) + interval '4 s' as long_ago"
+                " > (select started_at from runs where id = %(id)s) + interval '2.5 s' as long_ago"
                 " from workers where id = %(worker)s",
                 id=in_hand.run_id,
                 worker=worker["id"],
@@ -421,7 +432,7 @@ async def test_a_worker_told_to_stop_finishes_what_it_has_in_hand(
         await eventually(outlived_its_lease, what="it works on, longer than a lease")
         assert process.poll() is None
         await held.release_all()
-    assert await asyncio.to_thread(process.wait, 20) == 0
+    assert await asyncio.to_thread(process.wait, 60) == 0
     run = await find_run(installation, in_hand.run_id)
     assert (run["status"], run["fence"], run["worker_deaths"]) == ("succeeded", 1, 0)
     assert await list_attempts(installation, in_hand.run_id) == ALL_STEPS_DONE_AT_ONCE
@@ -479,7 +490,7 @@ async def test_a_worker_does_not_wait_for_a_connection_that_is_never_given_back(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PgQueuer keeps the one on which it listens when that is lost just as it is to be reset."""
-    monkeypatch.setattr("ghostcrm_provisioning.queue.worker._GOODBYE_SECONDS", 0.1)
+    monkeypatch.setattr("ghostcrm_provisioning.queue.worker._CLOSING_SECONDS", 0.1)
     worker = installation.make_worker(standing=False)
-    async with asyncio.timeout(10), worker._connections() as pool:
+    async with asyncio.timeout(60), worker._connections() as pool:
         await pool.acquire()
