@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,10 +23,13 @@ FIELDS = [
 
 
 def read_log(installation: Installation) -> list[dict[str, Any]]:
-    """Every line of today's file (and of yesterday's, should it be midnight)."""
+    """Every line of today's file, or of yesterday's, or of both, should it be midnight."""
     files = sorted(installation.settings.logs.iterdir())
-    today = f"provisioning-{datetime.now(UTC):%Y-%m-%d}.log"
-    assert today in {path.name for path in files}
+    today = datetime.now(UTC)
+    assert files
+    assert {path.name for path in files} <= {
+        f"provisioning-{day:%Y-%m-%d}.log" for day in (today, today - timedelta(days=1))
+    }
     assert installation.settings.logs == installation.settings.home / "logs" / "provisioning"
     return [json.loads(line) for path in files for line in path.read_text().splitlines()]
 
