@@ -51,9 +51,9 @@ async def test_a_worker_that_is_frozen_in_mid_write_keeps_its_run_from_others_fo
         with pytest.raises(psycopg.errors.LockNotAvailable):
             await connection.execute("select from runs for update nowait")
 
-    # The server ends a transaction that says nothing for ten seconds; a machine that has much to do
-    # gets some more, but less than the thirty after which whoever waits for a lock gives up.
-    async with asyncio.timeout(25), installation.control.connection() as own:
+    # The server ends a transaction that says nothing for ten seconds; after thirty, whoever waits for a
+    # lock gives up, and this would fail.
+    async with installation.control.connection() as own:
         held = await HeldRun.take_up(installation.control, own, registered.run_id, uuid4())
     assert held is not None
     assert held.run.fence == 2, "its successor has the run"
@@ -68,7 +68,10 @@ async def test_a_command_whose_control_database_goes_away_leaves(
     environment: Environment, tmp_path: Path, server: Server
 ) -> None:
     """It does not wait for what its worker has in hand: another one will take that up."""
-    slow = write_small_blueprint(tmp_path / "slow", _002_slow="select pg_sleep(600);\n")
+    own = uuid4().hex  # known by it among those of other tests
+    slow = write_small_blueprint(
+        tmp_path / "slow", _002_slow=f"select pg_sleep(600), '{own}' as whose;\n"
+    )
     variables = environment(blueprint=slow, step_deadline_seconds=600)
     name = variables["GHOSTCRM_DATABASE_URL"].rpartition("/")[2]
     process = start(
@@ -80,8 +83,9 @@ async def test_a_command_whose_control_database_goes_away_leaves(
             async def is_in_the_migration() -> bool:
                 return bool(
                     superuser.execute(
-                        "select from pg_stat_activity where datname like 'ghostcrm_template_%'"
-                        " and state = 'active' and query like '%pg_sleep(600)%'"
+                        "select from pg_stat_activity where datname like 'ghostcrm_template_%%'"
+                        " and state = 'active' and query like %s",
+                        (f"%pg_sleep(600)%{own}%",),
                     ).fetchall()
                 )
 
@@ -92,7 +96,7 @@ async def test_a_command_whose_control_database_goes_away_leaves(
             )
         # It gives the worker ten seconds. The migration would be broken off after sixty, by the
         # statement_timeout.
-        stdout, stderr = await asyncio.to_thread(process.communicate, timeout=30)
+        stdout, stderr = await asyncio.to_thread(process.communicate, timeout=55)
     finally:
         if process.poll() is None:
             process.kill()
