@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tests.command import ghostcrm
 from tests.conftest import Server
 from tests.integration.counting_blueprint import write_counting_blueprint
+from tests.integration.waiting import enter
 
 
 def test_a_plan_is_previewed_refused_allowed_and_in_effect_at_once(
@@ -59,14 +61,11 @@ def test_a_plan_is_previewed_refused_allowed_and_in_effect_at_once(
     assert (larger["changed"], larger["plan"], larger["previousPlan"]) == (True, "large", "medium")
     assert [step["status"] for step in larger["steps"]] == ["done"] * 3
     add_a_contact()
-    with (
-        psycopg.connect(url),
-        psycopg.connect(url),
-        psycopg.connect(url),
-        psycopg.connect(url),
-        pytest.raises(psycopg.OperationalError, match="too many connections"),
-    ):
-        psycopg.connect(url)
+    with ExitStack() as entered:
+        for _ in range(14):
+            entered.enter_context(enter(url))
+        with pytest.raises(psycopg.OperationalError, match="too many connections"):
+            psycopg.connect(url)
 
     same = clients("change-plan", client_id, "large")
     assert (same["changed"], same["runId"]) == (False, larger["runId"])

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,6 @@ from ghostcrm_provisioning.explanation import Explanation, explain
 from ghostcrm_provisioning.fleet.changing_plan import change_plan, preview_plan_change
 from ghostcrm_provisioning.provisioning.change_plan import CHANGE_PLAN
 from ghostcrm_provisioning.provisioning.work import Work, find_request, gather_work
-from ghostcrm_provisioning.provisioning_log import log_file
 from ghostcrm_provisioning.registrars.registration import AcceptedPlanChange
 from ghostcrm_provisioning.wiring import Installation
 from tests.conftest import OpenInstallation, Server
@@ -48,12 +45,13 @@ from tests.integration.control import (
 from tests.integration.counting_blueprint import write_counting_blueprint
 from tests.integration.processes import Processes
 from tests.integration.small_blueprint import write_small_blueprint
-from tests.integration.waiting import eventually
+from tests.integration.test_provisioning_log import read_log
+from tests.integration.waiting import enter, eventually
 
 
 @dataclass(frozen=True)
 class InUse:
-    """A client that is ready, on the plan ``medium``: 5 contacts, 3 connections, machines."""
+    """A client that is ready, on the plan ``medium``: 5 contacts, 13 connections, machines."""
 
     installation: Installation
     server: Server
@@ -150,18 +148,16 @@ async def test_a_raised_limit_lets_the_next_contact_in_and_more_connections(
     with pytest.raises(psycopg.DatabaseError, match="no more contacts"):
         in_use.add_contacts(1)
     connection = await connect_to(in_use.installation, in_use.id, role="app", requested_by="test")
-    with (
-        psycopg.connect(connection.database_url),
-        psycopg.connect(connection.database_url),
-        psycopg.connect(connection.database_url),
-    ):
+    with ExitStack() as entered:
+        for _ in range(13):
+            entered.enter_context(enter(connection.database_url))
         with pytest.raises(psycopg.OperationalError, match="too many connections"):
             psycopg.connect(connection.database_url)
         run = await in_use.change("large")
         assert run["status"] == "succeeded"
-        psycopg.connect(connection.database_url).close()
+        enter(connection.database_url).close()
     in_use.add_contacts(1)
-    assert in_use.reality() == ("large", 4, 6)
+    assert in_use.reality() == ("large", 14, 6)
     assert await in_use.says() == ("ready", "large", "large")
 
 
@@ -177,7 +173,7 @@ async def test_a_plan_that_somebody_has_raised_in_the_database_is_applied_anew(
         with in_use.inside() as connection:
             connection.execute(raised.encode())
         assert (await in_use.change("medium"))["status"] == "succeeded"
-        assert in_use.reality() == ("medium", 3, 0)
+        assert in_use.reality() == ("medium", 13, 0)
         assert (await in_use.ask("medium")).run_id is None
     with in_use.inside() as connection:
         connection.execute("update public.client_plan set max_contacts = null")
@@ -222,9 +218,8 @@ async def test_what_was_changed_is_in_the_audit_and_in_the_log(in_use: InUse) ->
     change = await fetch(in_use.installation, "select * from plan_changes")
     assert (change["from_plan"], change["to_plan"]) == ("medium", "large")
     assert change["applied_at"] is not None
-    log = log_file(in_use.installation.settings.logs, datetime.now(UTC)).read_text().splitlines()
-    events = [json.loads(line) for line in log]
-    (changed,) = [event for event in events if event["event"] == "client_plan_changed"]
+    log = read_log(in_use.installation)
+    (changed,) = [event for event in log if event["event"] == "client_plan_changed"]
     assert (changed["fromPlan"], changed["toPlan"]) == ("medium", "large")
     assert changed["clientId"] == str(in_use.id)
 
@@ -292,7 +287,7 @@ async def test_the_preview_says_what_is_over_by_how_much_and_what_uses_what_is_l
     before = await whole_contents(in_use.installation)
     document = (await preview_plan_change(in_use.installation, in_use.id, "small")).as_document()
     assert await whole_contents(in_use.installation) == before
-    assert in_use.reality() == ("medium", 3, 5)
+    assert in_use.reality() == ("medium", 13, 5)
     assert document == {
         "clientId": str(in_use.id),
         "clientName": "ACME Corp",
@@ -304,7 +299,7 @@ async def test_the_preview_says_what_is_over_by_how_much_and_what_uses_what_is_l
             {"resource": "contacts", "used": 5, "allowedNow": 5, "allowedThen": 3, "overBy": 2},
             {"resource": "machines", "used": 2, "allowedNow": None, "allowedThen": 0, "overBy": 2},
         ],
-        "connections": {"allowedNow": 3, "allowedThen": 2},
+        "connections": {"allowedNow": 13, "allowedThen": 12},
         "featuresGained": [{"key": "reports", "title": "Reports"}],
         "featuresLost": [
             {
@@ -325,7 +320,7 @@ async def test_what_does_not_fit_is_refused_unless_that_is_allowed(in_use: InUse
     assert await whole_contents(in_use.installation) == before, "there is no run"
 
     assert (await in_use.change("small", allow_over_limit=True))["status"] == "succeeded"
-    assert in_use.reality() == ("small", 2, 5), "nothing was deleted"
+    assert in_use.reality() == ("small", 12, 5), "nothing was deleted"
     with pytest.raises(psycopg.DatabaseError, match="no more contacts"):
         in_use.add_contacts(1)
     in_use.remove_contacts(3)
@@ -340,7 +335,7 @@ async def test_a_plan_that_allows_more_is_accepted_from_one_who_is_over_it(in_us
     in_use.add_contacts(9)
     assert (await in_use.change("small", allow_over_limit=True))["status"] == "succeeded"
     assert (await in_use.change("medium"))["status"] == "succeeded"
-    assert in_use.reality() == ("medium", 3, 9)
+    assert in_use.reality() == ("medium", 13, 9)
 
 
 async def test_what_grew_between_the_request_and_its_application_fails_the_change_not_the_client(
@@ -355,7 +350,7 @@ async def test_what_grew_between_the_request_and_its_application_fails_the_chang
     assert await list_attempts(in_use.installation, run_id) == [
         ("apply_plan_settings", 1, "failed")
     ]
-    assert in_use.reality() == ("medium", 3, 5), "all of the old plan is still there"
+    assert in_use.reality() == ("medium", 13, 5), "all of the old plan is still there"
     assert await in_use.says() == ("ready", "medium", "small")
     explanation = await in_use.explanation()
     assert explanation.sentence.startswith("ACME Corp is ready on the plan medium; its change to")
@@ -373,7 +368,7 @@ async def test_what_grew_between_the_request_and_its_application_fails_the_chang
     assert retried.id == run_id
     assert (await in_use.carry_out(run_id))["status"] == "succeeded"
     assert await in_use.says() == ("ready", "small", "small")
-    assert in_use.reality() == ("small", 2, 3)
+    assert in_use.reality() == ("small", 12, 3)
 
 
 # --- one wish at a time -------------------------------------------------------------------------------
@@ -411,7 +406,7 @@ async def test_that_it_may_be_over_the_limit_can_be_said_while_it_is_under_way(
     again = await in_use.ask("small", allow_over_limit=True)
     assert (again.run_id, again.created) == (run_id, False)
     assert (await in_use.carry_out(run_id))["status"] == "succeeded"
-    assert in_use.reality() == ("small", 2, 5)
+    assert in_use.reality() == ("small", 12, 5)
 
 
 async def test_of_eight_who_wish_at_once_one_is_first(in_use: InUse) -> None:
@@ -510,7 +505,7 @@ INSTANTS: tuple[Dies, ...] = (
 async def test_wherever_a_worker_dies_another_one_goes_on(in_use: InUse) -> None:
     in_use.add_contacts(3)
     for number, dies in enumerate(INSTANTS):
-        plan, connections = (("small", 2), ("large", 4))[number % 2]
+        plan, connections = (("small", 12), ("large", 14))[number % 2]
         run_id = await in_use.begin(plan)
         async with taken_up(in_use, run_id) as (held, work):
             await dies(held, work)
@@ -556,7 +551,7 @@ async def test_a_worker_that_is_killed_in_the_middle_is_replaced(
         return bool((await find_run(in_use.installation, run_id))["status"] == "succeeded")
 
     await eventually(is_done, what="another worker has changed the plan")
-    assert in_use.reality()[:2] == ("large", 4)
+    assert in_use.reality()[:2] == ("large", 14)
     assert await in_use.says() == ("ready", "large", "large")
 
 
@@ -574,7 +569,7 @@ async def test_a_worker_that_was_overtaken_does_not_bring_the_old_wish_back(
             with pytest.raises(Superseded):
                 await step.make(zombie)
         assert await whole_contents(in_use.installation) == before
-    assert in_use.reality()[:2] == ("small", 2)
+    assert in_use.reality()[:2] == ("small", 12)
 
 
 async def test_a_worker_is_asked_whether_it_was_overtaken_while_nobody_else_can_write(
@@ -604,7 +599,7 @@ async def test_a_worker_is_asked_whether_it_was_overtaken_while_nobody_else_can_
             await writing
     assert in_use.reality()[0] == "medium"
     assert (await in_use.carry_out(run_id))["status"] == "succeeded"
-    assert in_use.reality()[:2] == ("large", 4)
+    assert in_use.reality()[:2] == ("large", 14)
 
 
 async def test_a_change_that_failed_half_way_is_explained_retried_or_taken_back(
@@ -628,11 +623,11 @@ async def test_a_change_that_failed_half_way_is_explained_retried_or_taken_back(
     assert "failed at “limit connections”" in explanation.sentence
     assert "The limits in its database are those of large already." in explanation.sentence
     rename(elsewhere, app)
-    assert in_use.reality()[:2] == ("large", 3)
+    assert in_use.reality()[:2] == ("large", 13)
 
     # The old plan is a wish now, not something that is so.
     assert (await in_use.change("medium"))["status"] == "succeeded"
-    assert in_use.reality()[:2] == ("medium", 3)
+    assert in_use.reality()[:2] == ("medium", 13)
     assert await in_use.says() == ("ready", "medium", "medium")
     assert (await in_use.explanation()).sentence == "ACME Corp is ready."
 
@@ -641,7 +636,7 @@ async def test_a_change_that_failed_half_way_is_explained_retried_or_taken_back(
     rename(elsewhere, app)
     await in_use.installation.registrar.retry(in_use.id, requested_by="test")
     assert (await in_use.carry_out(run["id"]))["status"] == "succeeded"
-    assert in_use.reality()[:2] == ("large", 4)
+    assert in_use.reality()[:2] == ("large", 14)
     assert await in_use.says() == ("ready", "large", "large")
 
 

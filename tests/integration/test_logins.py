@@ -14,6 +14,7 @@ from ghostcrm_provisioning.connecting import connect_to
 from ghostcrm_provisioning.providers.postgres_server import connection_url
 from ghostcrm_provisioning.registration import on_client_registration
 from tests.conftest import OpenInstallation, Server
+from tests.integration.waiting import enter
 
 LIMITS = {"service": 10, "auth": 10, "owner": 5}
 
@@ -35,7 +36,7 @@ async def test_the_logins_of_one_client_cannot_use_up_the_servers_connections(
         )
         with ExitStack() as entered:
             for _ in range(limit):
-                entered.enter_context(psycopg.connect(connection.database_url))
+                entered.enter_context(enter(connection.database_url))
             with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
                 psycopg.connect(connection.database_url)
 
