@@ -56,7 +56,7 @@ class Processes:
         for _ in range(count):
             line = await asyncio.to_thread(process.stdout.readline)
             assert line == b"ready\n", self.complaints()
-        output, _ = await asyncio.to_thread(process.communicate, b"go\n", timeout=60)
+        output, _ = await asyncio.to_thread(process.communicate, b"go\n", timeout=150)
         assert process.returncode == 0, self.complaints()
         documents = [json.loads(line) for line in output.splitlines()]
         assert len(documents) == count

@@ -98,7 +98,7 @@ async def test_the_caretaker_is_nobody_outside_its_database(opened: OpenInstalla
             await caretaker.execute(
                 "select rolsuper or rolcreatedb or rolcreaterole or rolbypassrls as may,"
                 " array(select datname::text from pg_database where datallowconn"
-                "       and has_database_privilege(datname, 'connect')"
+                "       and has_database_privilege(oid, 'connect')"
                 # Of this installation, its template among them: on this server, other tests open others.
                 "       and strpos(shobj_description(oid, 'pg_database'), %(installation)s) > 0"
                 "       order by 1) as databases"

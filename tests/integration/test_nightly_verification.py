@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,17 @@ from tests.integration.waiting import eventually
 
 Environment = Callable[..., dict[str, str]]
 _EVERY_NIGHT = {"verify_hour": 0, "lease_seconds": 1}
+
+
+@pytest.fixture(autouse=True)
+async def within_one_night() -> None:
+    """A night ends at midnight, and the next one has a round of its own: no test begins right before."""
+
+    async def is_far_from_midnight() -> bool:
+        now = datetime.now(UTC)
+        return (now + timedelta(seconds=80)).date() == now.date()
+
+    await eventually(is_far_from_midnight, what="the next night has begun", within=100)
 
 
 @pytest.fixture
@@ -213,7 +225,7 @@ async def test_a_turn_that_was_lost_is_noticed(small: Installation, server: Serv
         admin = await AsyncConnection.connect(server.running.url(), autocommit=True)
         async with admin:
             await admin.execute(
-                "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+                "select pg_terminate_backend(pid, 60000) from pg_stat_activity"
                 " where application_name = 'ghostcrm verification' and datname = %s",
                 (psycopg_name(small),),
             )
