@@ -1,38 +1,38 @@
-"""What the contract suite has other processes do: ``python -m … REQUEST``, one JSON document."""
+"""What the contract suite has other processes do: create a database."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-from uuid import UUID
+from dataclasses import replace
+from multiprocessing.connection import Connection as Pipe
 
 from ghostcrm_provisioning.providers.postgres import PostgresProvider
-from ghostcrm_provisioning.providers.provider import Connection, DatabaseRequest, Login, Template
+from ghostcrm_provisioning.providers.provider import Connection, DatabaseRequest, Template
 
 
-async def _main(text: str) -> None:
-    wanted = json.loads(text)
+async def _builds_nothing(_: Connection) -> None: ...
+
+
+def as_told(request: DatabaseRequest) -> DatabaseRequest:
+    """The request as it can be sent to another process, which builds a template of its own."""
+    return replace(request, template=Template(request.template.fingerprint, _builds_nothing))
+
+
+def create(url: str, request: DatabaseRequest, stuck: bool, answers: Pipe) -> None:
+    """Sends how many templates were built for it; ``stuck`` stays in the middle of one."""
     built = 0
 
     async def build(connection: Connection) -> None:
         nonlocal built
         built += 1
         await connection.execute("create table public.half (id integer)")
-        if wanted["stuck"]:
+        if stuck:
             await connection.execute("select pg_sleep(60)")
 
-    request = DatabaseRequest(
-        UUID(wanted["installation"]),
-        UUID(wanted["database"]),
-        f"ghostcrm_{UUID(wanted['database']).hex}",
-        Template(wanted["fingerprint"], build),
-        (Login("app", wanted["password"]),),
-    )
-    async with PostgresProvider(wanted["url"], server_name="test") as provider:
-        await provider.create(request)
-    print(json.dumps({"built": built}), flush=True)
+    async def create_() -> None:
+        template = Template(request.template.fingerprint, build)
+        async with PostgresProvider(url, server_name="test") as provider:
+            await provider.create(replace(request, template=template))
 
-
-if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1]))
+    asyncio.run(create_())
+    answers.send(built)

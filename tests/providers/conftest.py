@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -26,8 +25,8 @@ from ghostcrm_provisioning.providers.provider import (
     Template,
 )
 from tests.conftest import Server
-
-_ROOT = Path(__file__).parents[2]
+from tests.forked import FORKED
+from tests.providers.another_process import as_told, create
 
 
 @dataclass
@@ -45,6 +44,28 @@ class Builds:
             raise self.error
 
 
+@dataclass(frozen=True)
+class OtherProcess:
+    """One that creates a database."""
+
+    process: ForkServerProcess
+    answers: Pipe
+
+    def built(self) -> int:
+        """How many templates it has built for that, once it is there."""
+        assert self.answers.poll(170), "it has not ended"
+        return int(self.answers.recv())
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+    def end(self) -> None:
+        self.kill()
+        self.answers.close()
+        self.process.close()
+
+
 class OnPostgres:
     """The provider ``postgres``, and its server as a superuser sees it."""
 
@@ -53,6 +74,7 @@ class OnPostgres:
         self._url = url
         self._resources = resources
         self._processes = ExitStack()
+        self._logged_before = {path: path.stat().st_size for path in self._log_files()}
         self.builds = Builds()
 
     async def provider(self) -> PostgresProvider:
@@ -107,7 +129,7 @@ class OnPostgres:
         rows = self.ask(
             "select datname from pg_database where datname = %s or datname like %s order by 1",
             request.name,
-            f"%{request.installation_id.hex[:8]}%",
+            f"ghostcrm\\_%\\_{request.installation_id.hex[:8]}\\_%",
         )
         return [row["datname"] for row in rows]
 
@@ -150,42 +172,29 @@ class OnPostgres:
         return connection
 
     def statements(self) -> str:
-        """Every statement that the server has logged."""
-        return "".join(
-            path.read_text(errors="replace")
-            for path in (self._server.log_folder / "log").iterdir()
-            if path.is_file()
-        )
+        """Every statement that the server has logged since this world began."""
+        seen = []
+        for path in self._log_files():
+            with path.open("rb") as log:
+                log.seek(self._logged_before.get(path, 0))
+                seen.append(log.read().decode(errors="replace"))
+        return "".join(seen)
 
-    def start_process(
-        self, request: DatabaseRequest, *, stuck: bool = False
-    ) -> subprocess.Popen[bytes]:
+    def _log_files(self) -> list[Path]:
+        return [path for path in (self._server.log_folder / "log").iterdir() if path.is_file()]
+
+    def start_process(self, request: DatabaseRequest, *, stuck: bool = False) -> OtherProcess:
         """A process that creates a database; ``stuck`` keeps it in the middle of the template."""
-        login = request.logins[0]
-        wanted = {
-            "url": self._url,
-            "installation": str(request.installation_id),
-            "database": str(request.database_id),
-            "fingerprint": request.template.fingerprint,
-            "password": login.password,
-            "stuck": stuck,
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.providers.another_process", json.dumps(wanted)],
-            cwd=_ROOT,
-            stdout=subprocess.PIPE,
-        )
-        self._processes.callback(_end, process)
-        return process
+        answers, sending = FORKED.Pipe(duplex=False)
+        process = FORKED.Process(target=create, args=(self._url, as_told(request), stuck, sending))
+        process.start()
+        sending.close()
+        started = OtherProcess(process, answers)
+        self._processes.callback(started.end)
+        return started
 
     def end_processes(self) -> None:
         self._processes.close()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.kill()
-    process.communicate()
 
 
 _PROVIDERS: dict[str, Callable[[Server, str, AsyncExitStack], OnPostgres]] = {

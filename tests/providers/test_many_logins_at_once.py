@@ -77,14 +77,16 @@ async def test_one_database_is_opened_closed_and_changed_by_many_at_once(world: 
     assert (await providers[0].observe(request)).holds
 
 
-async def _waits(world: OnPostgres, statement: str) -> None:
-    """Until somebody waits for a lock in a statement that is like this."""
+async def _waits(world: OnPostgres, statement: str, *, pid: int | None = None) -> None:
+    """Until somebody (that session, where one is named) waits for a lock in a statement that is like this."""
 
     async def look() -> bool:
         return bool(
             world.ask(
-                "select from pg_stat_activity where wait_event_type = 'Lock' and query like %s",
+                "select from pg_stat_activity where wait_event_type = 'Lock' and query like %s"
+                " and pid = coalesce(%s::integer, pid)",
                 statement,
+                pid,
             )
         )
 
@@ -131,7 +133,7 @@ async def test_who_is_given_up_in_a_deadlock_does_it_again(
         enabling = asyncio.create_task(provider.enable_login(request, _API))
         await _waits(world, f"alter role%{login}%")  # and has what `other` is going to ask for
         waiting = asyncio.create_task(asyncio.to_thread(other.execute, lock, (request.name,)))
-        await _waits(world, "select pg_advisory_xact_lock%")
+        await _waits(world, "select pg_advisory_xact_lock%", pid=other.info.backend_pid)
         before.rollback()
         await waiting
         other.commit()
@@ -152,10 +154,10 @@ async def test_an_owners_login_takes_the_shared_roles_in_the_same_order(
         pytest.skip("PostgreSQL 15 locks no role that is granted")
     with psycopg.connect(server.running.url()) as other:
         async with mine, mine.transaction(force_rollback=True):
-            other.execute("set lock_timeout = '10s'")
+            other.execute("set lock_timeout = '100s'")
             _change(other, "grant anon to {}", "supabase_admin")
             making = asyncio.create_task(ensure_application_login(mine, login))
-            await _waits(world, "grant%anon%")
+            await _waits(world, "grant%anon%", pid=mine.info.backend_pid)
             await asyncio.to_thread(_change, other, "grant authenticated to {}", "supabase_admin")
             other.rollback()
             assert await making

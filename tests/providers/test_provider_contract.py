@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
-import signal
 from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -30,7 +30,7 @@ from ghostcrm_provisioning.providers.provider import (
     Provider,
     Template,
 )
-from tests.integration.waiting import eventually
+from tests.integration.waiting import enter, eventually
 from tests.providers.conftest import OnPostgres
 
 STRANGE = r"""p@ss:/?#[]!$&'()*+,;=% "\<>^`{|}~-._"""
@@ -42,6 +42,12 @@ async def _can_log_in(provider: Provider, request: DatabaseRequest, login: Login
             return True
     except GhostcrmError:
         return False
+
+
+async def _room_is_left(provider: Provider, request: DatabaseRequest, login: Login) -> None:
+    """Sessions count for a limit until the server has ended them, which is some time after they were closed
+    here, or refused."""
+    await eventually(lambda: _can_log_in(provider, request, login), what="there is room for one")
 
 
 # --- calling again ends with one database ---------------------------------------------------------
@@ -106,8 +112,7 @@ async def test_what_a_killed_process_began_is_adopted(
             return request.name in world.databases(request)
 
         await eventually(is_made, what="the other process has made the database")
-        process.send_signal(signal.SIGKILL)
-        await asyncio.to_thread(process.wait)
+        process.kill()
         assert world.stamp_of(request.name) is None
         assert not (await provider.observe(request)).holds
         (made,) = world.ask("select oid from pg_database where datname = %s", request.name)
@@ -156,17 +161,15 @@ async def test_a_thing_with_another_stamp_is_neither_used_nor_touched(
     elif stamp == "another database of this installation":
         stamp = json.dumps({"ghostcrm": ours | {"database": str(uuid4())}})
     world.make_by_hand(request.name, stamp=stamp)
-    before = world.ask(
-        "select to_jsonb(d) as row from pg_database d where datname = %s", request.name
-    )
+    # But for what a vacuum changes.
+    seen = "select to_jsonb(d) - 'datfrozenxid' - 'datminmxid' as row from pg_database d where datname = %s"
+    before = world.ask(seen, request.name)
     with pytest.raises(StampMismatch):
         await provider.observe(request)
     with pytest.raises(StampMismatch):
         await provider.create(request)
     assert world.stamp_of(request.name) == stamp
-    assert before == world.ask(
-        "select to_jsonb(d) as row from pg_database d where datname = %s", request.name
-    )
+    assert before == world.ask(seen, request.name)
 
 
 async def test_somebody_elses_closed_database_is_not_taken_for_unfinished_work(
@@ -287,7 +290,8 @@ async def test_nobody_elses_login_gets_in_at_any_moment(
     world: OnPostgres, provider: Provider
 ) -> None:
     """Somebody knocks all the time, at the database and at its template, while they are made."""
-    other = world.request()
+    # So many that those which are just being refused are never too many.
+    other = world.request(Login("app", "its own password", connection_limit=400))
     await provider.create(other)
     stranger = other.logins[0]
     done = asyncio.Event()
@@ -311,7 +315,7 @@ async def test_nobody_elses_login_gets_in_at_any_moment(
                 await connection.close()
                 raise AssertionError(f"a stranger got into {name}")
 
-    for _ in range(5):
+    for number in itertools.count(1):
         fresh = world.request()
         template = (
             f"ghostcrm_template_{fresh.installation_id.hex[:8]}_{fresh.template.fingerprint[:16]}"
@@ -322,7 +326,8 @@ async def test_nobody_elses_login_gets_in_at_any_moment(
         done.set()
         await asyncio.gather(*knocking)
         assert template in world.databases(fresh)
-    assert knocks > 50
+        if number >= 5 and knocks > 50:
+            break
     assert not await _can_log_in(provider, other, replace(stranger, password="wrong"))
 
 
@@ -502,12 +507,12 @@ async def test_a_changed_limit_holds_from_the_next_connection_on(
         assert not await _can_log_in(provider, request, login)
         await provider.limit_connections(request, replace(login, connection_limit=2))
         assert await provider.connection_limit(request, "app") == 2
-        async with provider.log_in(request, login) as second:
+        with enter(await provider.login_url(request, login)) as second:
             await provider.limit_connections(request, login)
-            await second.execute("select 1")  # what is open stays open
+            second.execute("select 1")  # what is open stays open
             assert not await _can_log_in(provider, request, login)
     await provider.limit_connections(request, login)
-    assert await _can_log_in(provider, request, login)
+    await _room_is_left(provider, request, login)
 
 
 async def test_limiting_connections_changes_nothing_else(
@@ -637,9 +642,8 @@ async def test_eight_processes_at_once_build_the_template_once(
     first = world.request(Login("app", "its own password"))
     requests = [first, *(world.another(first) for _ in range(7))]
     processes = [world.start_process(request) for request in requests]
-    outputs = [await asyncio.to_thread(process.communicate, timeout=60) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8
-    assert sum(json.loads(output)["built"] for output, _ in outputs) == 1
+    built = [await asyncio.to_thread(process.built) for process in processes]
+    assert sum(built) == 1
     for request in requests:
         assert (await provider.observe(request)).holds
 
@@ -660,8 +664,7 @@ async def test_a_template_that_its_builder_left_half_made_is_built_anew(
         )
 
     await eventually(is_half_way, what="the other process is in the middle of the template")
-    process.send_signal(signal.SIGKILL)
-    await asyncio.to_thread(process.wait)
+    process.kill()
     await provider.create(request)
     assert (await provider.observe(request)).holds
     assert world.builds.count == 1
