@@ -154,7 +154,7 @@ async def begin_life(
 
 async def is_let_in(url: str) -> bool:
     with suppress(psycopg.OperationalError):
-        connection = await psycopg.AsyncConnection.connect(url, connect_timeout=5)
+        connection = await psycopg.AsyncConnection.connect(url, connect_timeout=60)
         await connection.close()
         return True
     return False

@@ -3,6 +3,8 @@ itself; and somebody may delete one behind our back."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import httpx
@@ -23,13 +25,36 @@ def ref(on_supabase: Life) -> str:
     return on_supabase.database.removeprefix("supabase_")
 
 
-async def test_being_told_to_wait_is_no_failure(on_supabase: Life) -> None:
-    for ask, step, what in (
-        (on_supabase.ask_suspend, "pause_database", "paused"),
-        (on_supabase.ask_resume, "wake_database", "restored"),
+@contextmanager
+def on_its_way(platform: RunningPlatform, ref: str, operation: str, status: str) -> Iterator[None]:
+    """What is begun meanwhile does not arrive before this ends, however slow we are."""
+    fault = {
+        "kind": "stuck",
+        "method": "POST",
+        "path": f"/v1/projects/{ref}/{operation}",
+        "state": status,
+    }
+    with platform.caller() as caller:
+        made = caller.post("/platform/faults", json=fault)
+        assert made.status_code == 201, made.text
+        try:
+            yield
+        finally:
+            caller.delete(f"/platform/faults/{made.json()['id']}").raise_for_status()
+
+
+async def test_being_told_to_wait_is_no_failure(
+    on_supabase: Life, platform: RunningPlatform, ref: str
+) -> None:
+    for ask, step, what, operation, status in (
+        (on_supabase.ask_suspend, "pause_database", "paused", "pause", "PAUSING"),
+        (on_supabase.ask_resume, "wake_database", "restored", "restore", "RESTORING"),
     ):
         accepted = await ask()
         assert accepted.run_id is not None
+        with on_its_way(platform, ref, operation, status):
+            wait = await on_supabase.installation.provisioner.carry_out(accepted.run_id, uuid4())
+            assert wait is not None, what
         run = await on_supabase.carry_out(accepted)
         assert run["status"] == "succeeded", what
         outcomes = await on_supabase.outcomes(accepted.run_id)
@@ -37,12 +62,15 @@ async def test_being_told_to_wait_is_no_failure(on_supabase: Life) -> None:
         assert {outcome for _, outcome in outcomes} == {"told_to_wait", "done"}, what
 
 
-async def test_while_one_waits_it_is_said_for_what(on_supabase: Life) -> None:
+async def test_while_one_waits_it_is_said_for_what(
+    on_supabase: Life, platform: RunningPlatform, ref: str
+) -> None:
     accepted = await on_supabase.ask_suspend(with_export=False)
     assert accepted.run_id is not None
-    wait = await on_supabase.installation.provisioner.carry_out(accepted.run_id, uuid4())
-    assert wait is not None
-    found = await on_supabase.explanation()
+    with on_its_way(platform, ref, "pause", "PAUSING"):
+        wait = await on_supabase.installation.provisioner.carry_out(accepted.run_id, uuid4())
+        assert wait is not None
+        found = await on_supabase.explanation()
     assert found.status == "suspended", "closed it is already"
     assert "no worker is running: nobody is let in" in found.sentence
     run = await find_run(on_supabase.installation, accepted.run_id)
@@ -80,7 +108,7 @@ async def test_a_suspended_project_answers_nothing(
     await on_supabase.suspend()
     with platform.caller() as caller:
         assert caller.get(f"/v1/projects/{ref}").json()["status"] == "INACTIVE"
-    async with httpx.AsyncClient(timeout=10) as stranger:
+    async with httpx.AsyncClient(timeout=60) as stranger:
         answer = await stranger.get(f"{platform.url}/project/{ref}/rest/v1/")
     assert answer.status_code >= 400
     assert not await is_let_in(on_supabase.url)

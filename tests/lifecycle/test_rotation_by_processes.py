@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
@@ -65,6 +68,27 @@ async def test_a_worker_that_dies_between_two_passwords(life: Life) -> None:
         await see_that_it_is_exchanged(life, before, await connections(life))
 
 
+async def kill_with_sessions(life: Life, worker: subprocess.Popen[bytes]) -> None:
+    """Until the server has ended its sessions as well: what one of them had begun, it may have finished."""
+    worker.send_signal(signal.SIGSTOP)
+    process = psutil.Process(worker.pid)
+
+    async def stands_still() -> bool:
+        return bool(process.status() == psutil.STATUS_STOPPED)
+
+    await eventually(stands_still, what="it has stopped")
+    ports = [each.laddr.port for each in process.net_connections(kind="tcp")]
+    worker.kill()
+    await asyncio.to_thread(worker.wait)
+
+    async def are_gone() -> bool:
+        asked = "select from pg_stat_activity where client_port = any(%s)"
+        with life.server.superuser() as superuser:
+            return not superuser.execute(asked, (ports,)).fetchall()
+
+    await eventually(are_gone, what="its sessions have ended")
+
+
 @pytest.mark.parametrize("milliseconds", [0, 20, 40, 60, 90, 130, 180, 250, 400])
 async def test_a_worker_that_is_killed_is_replaced(
     on_postgres: Life,
@@ -83,8 +107,7 @@ async def test_a_worker_that_is_killed_is_replaced(
 
     await eventually(is_taken_up, what="a worker has taken it up")
     await asyncio.sleep(milliseconds / 1000)  # where it is then, is left to chance
-    worker.kill()
-    await asyncio.to_thread(worker.wait)
+    await kill_with_sessions(life, worker)
     for role, connection in (await connections(life)).items():
         assert await is_let_in(connection.database_url), role
     processes.start_worker(variables)
