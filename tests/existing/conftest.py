@@ -76,9 +76,14 @@ class SomebodysDatabase:
 
     def give_up(self) -> None:
         with self.server.superuser() as superuser:
+            # So that nobody comes, and whoever is there is waited for: "with (force)" does that for five seconds.
+            name = sql.Identifier(self.name)
+            superuser.execute(sql.SQL("alter database {} allow_connections false").format(name))
             superuser.execute(
-                sql.SQL("drop database {} with (force)").format(sql.Identifier(self.name))
+                "select pg_terminate_backend(pid, 60000) from pg_stat_activity where datname = %s",
+                (self.name,),
             )
+            superuser.execute(sql.SQL("drop database {} with (force)").format(name))
             for role in self.made:
                 superuser.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
 

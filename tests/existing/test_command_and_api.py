@@ -112,7 +112,7 @@ async def test_the_password_rests_sealed_and_is_written_nowhere_else(
 ) -> None:
     url = theirs.url()
     accepted = await _registered(installation, url)
-    run = await follow(installation, accepted.run_id, timeout_seconds=60)
+    run = await follow(installation, accepted.run_id, timeout_seconds=90)
     assert run.status == "failed", "this login makes no client database"
     tables = await installation.control.fetch_all(
         "select schemaname || '.' || tablename as name from pg_tables"
@@ -135,7 +135,7 @@ async def test_another_password_for_the_same_database_replaces_the_first(
     client_id = uuid4()
     first = await _registered(installation, theirs.url(), client_id=client_id)
     theirs.do("alter role {} password 'changed meanwhile'", theirs.owner)
-    run = await follow(installation, first.run_id, timeout_seconds=60)
+    run = await follow(installation, first.run_id, timeout_seconds=90)
     assert run.status == "failed"
     assert "password authentication failed" in str(run.error)
     changed = theirs.url(password="changed meanwhile")

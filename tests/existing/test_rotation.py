@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-import psycopg
 import pytest
 
 from ghostcrm_provisioning.connecting import connect_to, reset_admin_password
@@ -24,16 +21,10 @@ from tests.conftest import ADMIN
 from tests.existing.conftest import SomebodysDatabase, SomebodysProject
 from tests.existing.test_provisioning import ours, register, work_in_it
 from tests.existing.test_supabase import given
+from tests.lifecycle.lives import is_let_in
 from tests.running_platform import RunningPlatform
 
 pytestmark = pytest.mark.long
-
-
-async def is_let_in(url: str) -> bool:
-    with suppress(psycopg.OperationalError):
-        await (await psycopg.AsyncConnection.connect(url, connect_timeout=5)).close()
-        return True
-    return False
 
 
 async def test_the_logins_that_we_made_get_new_passwords(

@@ -4,6 +4,7 @@ told. And Supabase's local stack, as far as its ports, login and roles go."""
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -86,7 +87,7 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FreshServe
     try:
         yield FreshServer(postgres.start())
     finally:
-        postgres.stop()
+        postgres.stop(timeout_seconds=120)
 
 
 async def prepare(url: str) -> None:
@@ -152,18 +153,17 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
         asyncio.run(make_supabase(running.url()))
         yield port
     finally:
-        postgres.stop()
+        postgres.stop(timeout_seconds=120)
 
 
 def two_ports() -> int:
-    """A port that is free, as the next one is."""
+    """A port that is free, as the next one is; of those that neither connections nor other tests take."""
     while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            with suppress(OSError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
+        port = random.randrange(3000, 4998)
+        with suppress(OSError), socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", port))
+            second.bind(("127.0.0.1", port + 1))
+            return port
 
 
 async def make_supabase(url: str) -> None:

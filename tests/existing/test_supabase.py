@@ -90,7 +90,7 @@ def sign_in(project: SomebodysProject, password: str = "secure-password") -> htt
         params={"grant_type": "password"},
         json={"email": "admin@acme.com", "password": password},
         headers={"apikey": project.key, "Authorization": f"Bearer {project.key}"},
-        timeout=30,
+        timeout=60,
     )
 
 
@@ -166,7 +166,7 @@ async def test_another_password_and_another_plan(
         installation, done.client_id, "professional", requested_by="a test"
     )
     assert accepted.run_id is not None
-    run = await follow(installation, accepted.run_id, timeout_seconds=60)
+    run = await follow(installation, accepted.run_id, timeout_seconds=90)
     assert run.status == "succeeded", run.error
 
 
