@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from ghostcrm_provisioning.errors import DatabaseRejected
@@ -494,3 +495,31 @@ async def test_a_worker_does_not_wait_for_a_connection_that_is_never_given_back(
     worker = installation.make_worker(standing=False)
     async with asyncio.timeout(60), worker._connections() as pool:
         await pool.acquire()
+
+
+async def test_a_worker_says_goodbye_also_where_the_database_is_slow(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is slow is not one that is gone."""
+    monkeypatch.setattr(
+        "ghostcrm_provisioning.queue.worker._GOODBYE_TO_A_LOST_SERVER_SECONDS", 0.01
+    )
+    worker = installation.make_worker(standing=True)
+    task = asyncio.create_task(worker.run())
+    await worker.is_working.wait()
+    with psycopg.connect(installation.control.url) as other:
+        other.execute("select from ghostcrm.workers for update")
+        worker.stop()
+
+        async def is_leaving() -> bool:
+            row = await fetch(
+                installation,
+                "select count(*) as waiting from pg_stat_activity where wait_event_type = 'Lock'"
+                " and datname = current_database() and query like 'delete from workers%%'",
+            )
+            return bool(row["waiting"])
+
+        await eventually(is_leaving, what="it is about to say goodbye")
+        assert not task.done()
+    await task
+    assert await installation.control.fetch_all("select from workers") == []
