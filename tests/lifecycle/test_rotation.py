@@ -127,6 +127,7 @@ async def test_the_new_opens_it_and_the_old_does_not(life: Life) -> None:
     await see_that_it_is_exchanged(life, after, await connections(life))
 
 
+@pytest.mark.timeout(900)  # a whole life for every step
 async def test_wherever_a_worker_dies_nobody_is_locked_out(life: Life) -> None:
     for after in STEPS:
         before = await connections(life)

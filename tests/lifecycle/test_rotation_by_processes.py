@@ -43,6 +43,7 @@ async def sealed(life: Life) -> Credentials:
     return credentials
 
 
+@pytest.mark.timeout(900)  # a whole life for every step
 async def test_a_worker_that_dies_between_two_passwords(life: Life) -> None:
     before = await connections(life)
     logins = ["app", "owner"] if life.is_supabase else list(before)
