@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.named_sql import NamedSql
@@ -33,11 +35,21 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+@dataclass(eq=False)
+class _Silence:
+    """One request about which nothing is heard: whether that is over, and whether its work is done."""
+
+    fault_id: UUID
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Faults:
     """The faults that were asked for."""
 
     def __init__(self, records: ControlDatabase) -> None:
         self._records = records
+        self._silent: set[_Silence] = set()
 
     async def all(self) -> list[dict[str, Any]]:
         return [document_of(row) for row in await self._records.fetch_all(FAULTS["list_faults"])]
@@ -68,7 +80,8 @@ class Faults:
         return document_of(row)
 
     async def take_back(self, fault_id: Any | None = None) -> list[dict[str, Any]]:
-        """One of them, or all; projects that are stuck because of it go on."""
+        """One of them, or all. Projects that are stuck because of it go on; what was silent because of
+        it, in this process, is done when this returns."""
         rows = (
             await self._records.fetch_all(FAULTS["delete_all_faults"])
             if fault_id is None
@@ -77,7 +90,30 @@ class Faults:
         for row in rows:
             if row["kind"] == "stuck":
                 await self._records.execute(PROJECTS["release_stuck"], state=row["state"])
+        taken = {row["id"] for row in rows}
+        ending = [each for each in self._silent if each.fault_id in taken]
+        for each in ending:
+            each.over.set()
+        for each in ending:
+            await each.done.wait()
         return [document_of(row) for row in rows]
+
+    @asynccontextmanager
+    async def silence(self, fault_id: UUID, seconds: float) -> AsyncIterator[None]:
+        """Begins after so many seconds, or when the fault is taken back; whoever takes it back waits
+        for what is done inside."""
+        silence = _Silence(fault_id)
+        self._silent.add(silence)
+        try:
+            # It may have been taken back since it was met.
+            if await self._records.fetch_one(FAULTS["find_fault"], id=fault_id) is not None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await silence.over.wait()
+            yield
+        finally:
+            self._silent.discard(silence)
+            silence.done.set()
 
     async def meet(self, *kinds: str, method: str, path: str) -> Mapping[str, Any] | None:
         """The fault that this request meets; it is counted."""
@@ -133,8 +169,8 @@ class FaultyDoor:
             case "silence":
                 # What has arrived is done, even when nobody waits for the answer any more.
                 arrived = await _received(receive)
-                await asyncio.sleep(fault["seconds"] or 0)
-                await self._application(scope, _again(arrived, receive), send)
+                async with self._faults.silence(fault["id"], fault["seconds"] or 0):
+                    await self._application(scope, _again(arrived, receive), send)
 
     async def _work_silently(self, scope: Scope, receive: Receive) -> None:
         """Do what was asked; nobody hears of it."""

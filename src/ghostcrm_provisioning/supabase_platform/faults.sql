@@ -6,6 +6,9 @@ insert into faults (id, kind, method, path, remaining, status, seconds, state)
 values (%(id)s, %(kind)s, %(method)s, %(path)s, %(remaining)s, %(status)s, %(seconds)s, %(state)s)
 returning *
 
+-- name: find_fault
+select from faults where id = %(id)s
+
 -- name: delete_fault
 delete from faults where id = %(id)s
 returning *

@@ -19,6 +19,9 @@ from ghostcrm_provisioning.supabase_platform.project import Times
 
 _BACKLOG = 128
 _PATIENCE_SECONDS = 5
+# Longer than callers keep a connection that they do not use (of those we know, at most a minute): one that is
+# closed while its next request is on the way loses it.
+_IDLE_SECONDS = 75
 _UNKNOWN_SHARE = 0.2  # of the time in which a project comes up, nothing is known of it
 
 Announce = Callable[[Platform, str], None]
@@ -87,6 +90,7 @@ async def _serve(platform: Platform, door: socket.socket, ready: Callable[[], No
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_PATIENCE_SECONDS,
+            timeout_keep_alive=_IDLE_SECONDS,
         )
     )
     loop = asyncio.get_running_loop()
