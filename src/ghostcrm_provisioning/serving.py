@@ -21,7 +21,7 @@ from ghostcrm_provisioning.dashboard.routing import add_dashboard
 from ghostcrm_provisioning.errors import CannotListen
 from ghostcrm_provisioning.web.arrival import Arrival
 from ghostcrm_provisioning.web.bodies import Bodies
-from ghostcrm_provisioning.web.connections import Connection
+from ghostcrm_provisioning.web.connections import IDLE_SECONDS, Connection
 from ghostcrm_provisioning.web.site import Site, open_site
 from ghostcrm_provisioning.wiring import Installation
 
@@ -101,6 +101,7 @@ class Serving:
                 proxy_headers=False,  # web/ believes only the proxies that are named
                 server_header=False,
                 timeout_graceful_shutdown=_PATIENCE_SECONDS,
+                timeout_keep_alive=IDLE_SECONDS,
             )
         )
         shown = "127.0.0.1" if host in _EVERY_ADDRESS else host

@@ -13,6 +13,9 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 15.0
+# For so long a connection may be idle between two requests. uvicorn's own five seconds are also those after
+# which httpx gives one up: what was sent at that moment was lost.
+IDLE_SECONDS = 15
 _UNLIMITED = 1 << 20
 
 
