@@ -19,8 +19,10 @@ from ghostcrm_provisioning.errors import (
     ProjectUnusable,
     StampMismatch,
     SupabaseRejected,
+    SupabaseUnavailable,
     ToldToWait,
 )
+from ghostcrm_provisioning.providers.supabase.key_names import FIRST_NAME
 from ghostcrm_provisioning.providers.supabase.patience import Patience, patience_for
 from tests.running_platform import create_project, wait_for
 from tests.supabase_projects.conftest import Asking, Starting, projects_in
@@ -150,18 +152,41 @@ async def test_a_project_that_was_renamed_or_transferred_is_left_alone(
     assert [each["ref"] for each in projects_in(caller, place)] == [made.ref]
 
 
+async def _ask_and_hear_nothing(
+    place: Place, caller: httpx.Client, fault: Asking, database_id: UUID
+) -> dict[str, Any]:
+    """A project was asked for by somebody who has lost patience. The platform has the request, and does
+    nothing about it until the fault, which is returned, is taken back."""
+    silence = fault(kind="silence", method="POST", path="/v1/projects", seconds=3600, times=None)
+    async with working(replace(place, request_seconds=0.5)) as worker:
+        while not _times_met(caller, silence):
+            # So short a patience may end at a call before it, too.
+            with pytest.raises(SupabaseUnavailable, match=r"has not answered|cannot be reached"):
+                await worker.once("ensure", database_id)
+    return silence
+
+
+def _times_met(caller: httpx.Client, fault: dict[str, Any]) -> int:
+    [met] = [
+        each["met"] for each in caller.get("/platform/faults").json() if each["id"] == fault["id"]
+    ]
+    return int(met)
+
+
 async def test_nothing_is_asked_for_again_while_a_lost_request_may_still_be_done(
-    place: Place, caller: httpx.Client, fault: Asking
+    worker: Worker, place: Place, caller: httpx.Client, fault: Asking
 ) -> None:
     """The look after it comes too early; the platform is not of help with names."""
     fault(kind="duplicate_name", times=None)
-    fault(kind="silence", method="POST", path="/v1/projects", seconds=1.5)
     database_id = uuid4()
-    async with working(replace(place, request_seconds=0.4)) as worker:
-        await worker.until_done("ensure", database_id)
-        assert "supabase_unavailable" in worker.errors
-        posts = [each for each in worker.watched.sent if each[0] == "POST"]
-    assert posts == [("POST", "/v1/projects")]
+    silence = await _ask_and_hear_nothing(place, caller, fault, database_id)
+    for _ in range(3):
+        with pytest.raises(ToldToWait, match="may still appear"):
+            await worker.once("ensure", database_id)
+    assert _times_met(caller, silence) == 1
+    _take_back(caller, silence)
+    await worker.until_done("ensure", database_id)
+    assert [method for method, _ in worker.watched.sent if method != "GET"] == []
     assert len(projects_in(caller, place)) == 1
 
 
@@ -176,15 +201,14 @@ async def test_a_lost_request_that_was_never_done_is_repeated_after_the_grace(
 
 
 async def test_a_deletion_waits_for_a_project_that_may_still_appear(
-    place: Place, caller: httpx.Client, fault: Asking
+    worker: Worker, place: Place, caller: httpx.Client, fault: Asking
 ) -> None:
-    fault(kind="silence", method="POST", path="/v1/projects", seconds=1.0)
     database_id = uuid4()
-    async with working(replace(place, request_seconds=0.3)) as worker:
-        with pytest.raises(Exception, match="has not answered"):
-            await worker.once("ensure", database_id)
-    async with working(place) as worker:
-        removal = await worker.until_done("delete", database_id)
+    silence = await _ask_and_hear_nothing(place, caller, fault, database_id)
+    with pytest.raises(ToldToWait, match="may still appear"):
+        await worker.once("delete", database_id)
+    _take_back(caller, silence)
+    removal = await worker.until_done("delete", database_id)
     assert removal.ref is not None
     assert projects_in(caller, place) == []
 
@@ -236,7 +260,7 @@ async def test_a_project_that_is_stuck_is_waited_for_and_then_explained(
     database_id = uuid4()
     async with working(place, deadlines={status: 0.5}) as worker:
         with pytest.raises(ProjectStuck) as stuck:
-            await worker.until_done("ensure", database_id, seconds=20)
+            await worker.until_done("ensure", database_id)
         assert set(worker.errors) == {"told_to_wait"}
         assert status in stuck.value.message
         assert stuck.value.details["status"] == status
@@ -255,7 +279,7 @@ async def test_stuck_in_pausing_or_restoring_is_explained_too(
                 await patient.until_done("pause", database_id)
         fault(kind="stuck", method="POST", path=f"/v1/projects/*/{operation}")
         with pytest.raises(ProjectStuck, match=status):
-            await worker.until_done(operation, database_id, seconds=20)
+            await worker.until_done(operation, database_id)
         # Whoever asks again is told the same, and nothing is asked of Supabase again.
         worker.watched.sent.clear()
         with pytest.raises(ProjectStuck, match=status):
@@ -299,11 +323,13 @@ async def test_a_refusal_is_passed_on_and_the_next_request_is_not_held_up(
     place: Place, caller: httpx.Client, fault: Asking
 ) -> None:
     fault(kind="error_before", method="POST", path="/v1/projects", status=402)
+    # So that it has not arrived yet when it is looked for.
+    fault(kind="stuck", method="POST", path="/v1/projects", state="COMING_UP")
     async with working(place) as worker:
         database_id = uuid4()
         with pytest.raises(SupabaseRejected, match="402"):
             await worker.once("ensure", database_id)
-        with pytest.raises(ToldToWait, match=r"UNKNOWN|COMING_UP"):
+        with pytest.raises(ToldToWait, match="COMING_UP"):
             await worker.once("ensure", database_id)
         assert len(projects_in(caller, place)) == 1
 
@@ -318,6 +344,37 @@ async def test_keys_are_shown_to_nobody_by_accident(worker: Worker) -> None:
     assert keys.service_role is not None
     for value in (keys.secret, keys.publishable, keys.anon, keys.service_role):
         assert value not in repr(keys)
+
+
+async def test_a_key_whose_request_was_thought_to_be_lost_is_used(
+    worker: Worker, caller: httpx.Client
+) -> None:
+    """It arrives just after it was seen not to be there."""
+    database_id = uuid4()
+    ref = (await worker.until_done("ensure", database_id)).ref
+    _lose_secret_keys(caller, ref)
+
+    async def arrives() -> None:
+        _make_secret_key(caller, ref)
+
+    worker.watched.meanwhile["POST", "/v1/projects/*/api-keys"] = arrives
+    keys = await worker.once("keys", database_id)
+    assert [each["api_key"] for each in _secret_keys(caller, ref)] == [keys.secret]
+
+
+def _secret_keys(caller: httpx.Client, ref: str) -> list[dict[str, Any]]:
+    keys = caller.get(f"/v1/projects/{ref}/api-keys?reveal=true").json()
+    return [each for each in keys if each["type"] == "secret"]
+
+
+def _lose_secret_keys(caller: httpx.Client, ref: str) -> None:
+    for each in _secret_keys(caller, ref):
+        caller.delete(f"/v1/projects/{ref}/api-keys/{each['id']}").raise_for_status()
+
+
+def _make_secret_key(caller: httpx.Client, ref: str) -> None:
+    body = {"type": "secret", "name": FIRST_NAME}
+    caller.post(f"/v1/projects/{ref}/api-keys", json=body).raise_for_status()
 
 
 def test_looks_become_rarer_and_are_never_at_the_same_instant() -> None:

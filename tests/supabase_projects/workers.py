@@ -54,8 +54,9 @@ class Place:
     token: str
     organization: str
     installation_id: str
-    request_seconds: float = 5.0
-    create_grace: float = 3.0
+    # Longer than this machine stands still: who is to lose patience, or to wait in vain, says so.
+    request_seconds: float = 30.0
+    create_grace: float = 60.0
 
 
 class Watched(httpx.AsyncHTTPTransport):
@@ -66,6 +67,8 @@ class Watched(httpx.AsyncHTTPTransport):
         self.sent: list[tuple[str, str]] = []
         self.refuse: tuple[str, str] | None = None
         self.refused = 0
+        # What happens behind our back just before such a request is sent, once.
+        self.meanwhile: dict[tuple[str, str], Callable[[], Awaitable[object]]] = {}
         self._description = Description(_DESCRIPTION) if _DESCRIPTION.exists() else None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -73,6 +76,8 @@ class Watched(httpx.AsyncHTTPTransport):
         self.sent.append((request.method, template_of(path)))
         if self._description is not None and path.startswith("/v1/"):
             judge_request(self._description, request)
+        if (happens := self.meanwhile.pop((request.method, template_of(path)), None)) is not None:
+            await happens()
         if self.refuse == (request.method, template_of(path)):
             self.refuse = None
             self.refused += 1
@@ -191,11 +196,11 @@ class Worker:
             raise WrongPassword from None
         await connection.close()
 
-    async def until_done(self, operation: str, database_id: UUID, *, seconds: float = 60) -> Any:
+    async def until_done(self, operation: str, database_id: UUID, *, seconds: float = 150) -> Any:
         """As a run does: told to wait, it comes back; after a failure that may pass, too."""
         return await self.repeat(lambda: self.once(operation, database_id), seconds=seconds)
 
-    async def repeat(self, work: Callable[[], Awaitable[T]], *, seconds: float = 60) -> T:
+    async def repeat(self, work: Callable[[], Awaitable[T]], *, seconds: float = 150) -> T:
         async with asyncio.timeout(seconds):
             while True:
                 try:

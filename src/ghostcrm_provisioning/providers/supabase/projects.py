@@ -198,8 +198,14 @@ class SupabaseProjects:
             known = await self._api.api_keys(project.ref, reveal=True)
             for kind in KINDS:
                 if newest(known, kind) is None:
-                    # If the reply is lost, the next one to come finds the key.
-                    await self._api.create_api_key(project.ref, kind=kind, name=FIRST_NAME)
+                    try:
+                        # If the reply is lost, the next one to come finds the key.
+                        await self._api.create_api_key(project.ref, kind=kind, name=FIRST_NAME)
+                    except SupabaseRejected:
+                        # "Exists already": of a request that was thought to be lost.
+                        known = await self._api.api_keys(project.ref, reveal=True)
+                        if newest(known, kind) is None:
+                            raise
                     known = await self._api.api_keys(project.ref, reveal=True)
             return keys_of(project.ref, known)
 
