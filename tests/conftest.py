@@ -52,6 +52,7 @@ _DEBIAN = Path("/usr/lib/postgresql")
 ADMIN = "provisioner"
 ADMIN_PASSWORD = "the provisioner's own"
 _FOLDER = pytest.StashKey[str]()
+pytest_plugins = ["tests.shared_platform"]
 # The server is thrown away, so it need not survive a power cut. Autovacuum would go round through hundreds
 # of small databases every minute, templates that are just to be copied among them. The rest is as shipped.
 # All its statements are logged: a test looks for secrets among them.

@@ -36,7 +36,7 @@ _LOADED_WHEN_NEEDED = (
     "typer.rich_utils",
     "ghostcrm_provisioning.queue.worker",
 )
-_OURS = ("GHOSTCRM_", "PYTEST_")
+_OURS = ("GHOSTCRM_", "SUPABASE_", "PYTEST_")
 # Asks the process that has everything loaded, with as little of Python as will do.
 _PROGRAM = """\
 #!/bin/sh

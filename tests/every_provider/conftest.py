@@ -16,18 +16,11 @@ from ghostcrm_provisioning.embedded import EmbeddedPostgres, RunningPostgres
 from ghostcrm_provisioning.providers.provider import Provider
 from tests.conftest import Server
 from tests.every_provider.worlds import OnExisting, OnPostgres, OnSupabase, World
-from tests.running_platform import RunningPlatform, new_home, running_platform
+from tests.running_platform import RunningPlatform
 
 MakeWorld = Callable[[AsyncExitStack], World]
 
 _DEBIAN = Path("/usr/lib/postgresql")
-
-
-@pytest.fixture(scope="session")
-def platform(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
-    environment = new_home(server, tmp_path_factory.mktemp("platform"))
-    with running_platform(environment, "--coming-up", "0.1", "--rate-limit", "100000") as started:
-        yield started
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,6 @@ from tests.conftest import Server
 from tests.running_platform import (
     RunningPlatform,
     create_project,
-    new_home,
-    running_platform,
     wait_for,
 )
 
@@ -128,13 +126,6 @@ class SomebodysProject:
     ref: str
     key: str
     database_url: str
-
-
-@pytest.fixture(scope="session")
-def platform(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
-    environment = new_home(server, tmp_path_factory.mktemp("platform"))
-    with running_platform(environment, "--coming-up", "0.1", "--rate-limit", "100000") as started:
-        yield started
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from ghostcrm_provisioning.client_database.install import install_blueprint, ins
 from ghostcrm_provisioning.client_database.isolation.proof import prove_template
 from tests.conftest import ADMIN, Server
 from tests.prepared_control import create_database
-from tests.running_platform import create_project, new_home, running_platform, wait_for
+from tests.running_platform import RunningPlatform, create_project, wait_for
 
 Connection = AsyncConnection[DictRow]
 
@@ -73,15 +73,9 @@ def blueprint() -> Blueprint:
 
 
 @pytest.fixture(scope="session")
-def make_project(
-    server: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], Place]]:
+def make_project(server: Server, platform: RunningPlatform) -> Iterator[Callable[[], Place]]:
     """Makes a project on a local platform."""
-    environment = new_home(server, tmp_path_factory.mktemp("platform"))
-    with (
-        running_platform(environment, "--coming-up", "0.1", "--rate-limit", "100000") as platform,
-        platform.caller() as caller,
-    ):
+    with platform.caller() as caller:
 
         def make() -> Place:
             made = create_project(caller, platform.organization, db_pass=_PASSWORD)

@@ -1,4 +1,4 @@
-"""One running platform for the tests of a process, and callers of it."""
+"""Callers of the local platform, and projects there."""
 
 from __future__ import annotations
 
@@ -8,23 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Server
-from tests.running_platform import (
-    RunningPlatform,
-    create_project,
-    new_home,
-    running_platform,
-    wait_for,
-)
+from tests.running_platform import RunningPlatform, create_project, wait_for
 from tests.supabase_platform.official import FOLDER, Description
-
-
-@pytest.fixture(scope="session")
-def platform(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
-    """Quick to come up, and with a budget that no test uses up."""
-    environment = new_home(server, tmp_path_factory.mktemp("platform"))
-    with running_platform(environment, "--coming-up", "0.2", "--rate-limit", "100000") as started:
-        yield started
 
 
 @pytest.fixture
@@ -63,4 +48,4 @@ def with_key(project: dict[str, Any], key: str = "service_role") -> httpx.Client
     """Somebody who calls the project's own API with one of its keys."""
     value = project[key]
     headers = {"apikey": value, "Authorization": f"Bearer {value}"}
-    return httpx.Client(base_url=project["url"], headers=headers, timeout=30)
+    return httpx.Client(base_url=project["url"], headers=headers, timeout=60)

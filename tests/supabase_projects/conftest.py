@@ -1,4 +1,4 @@
-"""One running platform for the tests of a process; an organization and a control database for each test."""
+"""An organization at the local platform, and a control database, for each test."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from tests.conftest import Server
 from tests.forked import FORKED
 from tests.odd_server import Odd
-from tests.running_platform import RunningPlatform, new_home, running_platform
+from tests.running_platform import RunningPlatform
 from tests.supabase_projects.projects import ReadyProject, new_project
 from tests.supabase_projects.workers import Place, Worker, carry_out, working
 
@@ -30,24 +29,16 @@ class OtherProcess:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.join(30)
+        self.process.join(120)
 
     def ref(self) -> str:
         """Of the project that it has ended with."""
-        assert self.answers.poll(60), "it has not ended"
+        assert self.answers.poll(120), "it has not ended"
         return str(self.answers.recv())
 
 
 Asking = Callable[..., dict[str, Any]]
 Starting = Callable[[Place, str, UUID], OtherProcess]
-
-
-@pytest.fixture(scope="session")
-def platform(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
-    """Quick to come up, and with a budget that no test uses up."""
-    environment = new_home(server, tmp_path_factory.mktemp("platform"))
-    with running_platform(environment, "--coming-up", "0.2", "--rate-limit", "100000") as started:
-        yield started
 
 
 @pytest.fixture

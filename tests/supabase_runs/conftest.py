@@ -1,4 +1,4 @@
-"""A running platform for the tests of a process, and an organization for each test."""
+"""An organization at the local platform for each test."""
 
 from __future__ import annotations
 
@@ -11,17 +11,9 @@ import pytest
 from tests.conftest import Server
 from tests.integration.small_blueprint import write_small_blueprint
 from tests.prepared_control import PreparedControl
-from tests.running_platform import RunningPlatform, new_home, running_platform
+from tests.running_platform import RunningPlatform
 from tests.supabase_runs.clients import World
 from tests.supabase_runs.door import send_or_be_refused
-
-
-@pytest.fixture(scope="session")
-def platform(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
-    """Quick to come up, and with a budget that no test uses up."""
-    environment = new_home(server, tmp_path_factory.mktemp("platform"))
-    with running_platform(environment, "--coming-up", "0.1", "--rate-limit", "100000") as started:
-        yield started
 
 
 @pytest.fixture
