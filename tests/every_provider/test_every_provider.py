@@ -24,7 +24,7 @@ from ghostcrm_provisioning.errors import (
 from ghostcrm_provisioning.providers.provider import DatabaseRequest, Login, Provider
 from tests.every_provider.worlds import APP_PASSWORD, OWNER_PASSWORD, World, with_password
 
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 150.0
 
 
 async def made(provider: Provider, request: DatabaseRequest) -> None:
@@ -57,7 +57,7 @@ def login_of(request: DatabaseRequest, key: str) -> Login:
 
 async def can_enter(url: str) -> bool:
     try:
-        connection = await AsyncConnection.connect(url, connect_timeout=5)
+        connection = await AsyncConnection.connect(url, connect_timeout=60)
     except psycopg.OperationalError:
         return False
     await connection.close()

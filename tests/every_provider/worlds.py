@@ -204,7 +204,7 @@ class OnSupabase(World):
             control,
             installation_id=self.installation_id,
             organization_slug=self._slug,
-            patience=Patience(first_look=0.05, longest_look=0.2, create_grace=3.0),
+            patience=Patience(first_look=0.05, longest_look=0.2, create_grace=60.0),
         )
         return SupabaseProvider(
             api, projects, control, settings=settings, api_url=api_url, organization_slug=self._slug

@@ -47,7 +47,7 @@ class Account:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         return Finished(finished.returncode, finished.stdout, finished.stderr)

@@ -242,11 +242,12 @@ async def test_the_attack_gets_in_where_a_policy_is_opened(
 
 async def test_what_belongs_to_another_project_is_no_platform_s(place: Place) -> None:
     async with place.as_superuser() as superuser, superuser.transaction(force_rollback=True):
-        await superuser.execute("create role supabase_somebodyelse_postgres")
-        await superuser.execute("alter table public.tags owner to supabase_somebodyelse_postgres")
+        somebody = f"supabase_{uuid4().hex[:12]}_postgres"  # other processes' tests have theirs
+        await superuser.execute(f"create role {somebody}".encode())
+        await superuser.execute(f"alter table public.tags owner to {somebody}".encode())
         outcome = await whole_attack(superuser, None, together=True, ground=place.ground)
         sentences = {each.sentence for each in outcome.findings}
-        assert "The relation public.tags belongs to supabase_somebodyelse_postgres." in sentences
+        assert f"The relation public.tags belongs to {somebody}." in sentences
 
 
 async def test_what_others_have_there_counts_where_it_shows_what_is_ours(

@@ -35,7 +35,7 @@ def routes_of_the_platform() -> set[str]:
 @pytest.fixture(scope="module")
 def judged(platform: RunningPlatform, description: Description) -> Iterator[JudgedClient]:
     headers = {"Authorization": f"Bearer {platform.token}"}
-    with JudgedClient(description, base_url=platform.url, headers=headers, timeout=30) as client:
+    with JudgedClient(description, base_url=platform.url, headers=headers, timeout=60) as client:
         yield client
 
 

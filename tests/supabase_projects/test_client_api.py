@@ -17,7 +17,7 @@ from tests.running_platform import RunningPlatform, new_home
 pytestmark = pytest.mark.long
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(2400)
 def test_what_is_opened_at_a_client_is_found_over_its_api(
     platform: RunningPlatform, caller: httpx.Client, server: Server, tmp_path: Path
 ) -> None:
@@ -29,7 +29,7 @@ def test_what_is_opened_at_a_client_is_found_over_its_api(
     }
     made = ghostcrm(
         "provision", "ACME", "--admin-email", "ada@example.com", "--json",
-        environment=environment, timeout=300,
+        environment=environment, timeout=900,
     )  # fmt: skip
     assert made.code == 0, made.stderr
     client = made.document
@@ -39,7 +39,7 @@ def test_what_is_opened_at_a_client_is_found_over_its_api(
     connection = ghostcrm("clients", "connect", client["id"], "--json", environment=environment)
     url = connection.document["supabaseUrl"]
     admin = headers_of(connection.document["serviceRoleKey"])
-    users = httpx.get(f"{url}/auth/v1/admin/users", headers=admin).json()["users"]
+    users = httpx.get(f"{url}/auth/v1/admin/users", headers=admin, timeout=60).json()["users"]
     assert [user["email"] for user in users] == ["ada@example.com"], "the stranger is gone"
 
     # Two doors: one that the attack inside the database finds, too, and one that it cannot see.
@@ -49,10 +49,12 @@ def test_what_is_opened_at_a_client_is_found_over_its_api(
         json={"query": "grant select on public.contacts to anon"},
     )
     assert opened.status_code == 201
-    public = httpx.put(f"{url}/storage/v1/bucket/files", headers=admin, json={"public": True})
+    public = httpx.put(
+        f"{url}/storage/v1/bucket/files", headers=admin, json={"public": True}, timeout=60
+    )
     assert public.is_success
 
-    verified = ghostcrm("verify", client["id"], "--json", environment=environment, timeout=300)
+    verified = ghostcrm("verify", client["id"], "--json", environment=environment, timeout=900)
     assert verified.code != 0
     found = {
         (finding["code"], finding["subject"], finding["caller"])
@@ -70,10 +72,12 @@ def test_what_is_opened_at_a_client_is_found_over_its_api(
         json={"query": "revoke select on public.contacts from anon"},
     )
     assert mended.status_code == 201
-    hidden = httpx.put(f"{url}/storage/v1/bucket/files", headers=admin, json={"public": False})
+    hidden = httpx.put(
+        f"{url}/storage/v1/bucket/files", headers=admin, json={"public": False}, timeout=60
+    )
     assert hidden.is_success
     released = ghostcrm(
-        "clients", "release", client["id"], "--json", environment=environment, timeout=300
+        "clients", "release", client["id"], "--json", environment=environment, timeout=900
     )
     assert released.code == 0, released.stderr
     assert caller.post(
@@ -83,7 +87,7 @@ def test_what_is_opened_at_a_client_is_found_over_its_api(
     for key in caller.get(f"/v1/projects/{ref}/api-keys").json():
         if key["type"] == "secret":
             assert caller.delete(f"/v1/projects/{ref}/api-keys/{key['id']}").is_success
-    verified = ghostcrm("verify", client["id"], "--json", environment=environment, timeout=300)
+    verified = ghostcrm("verify", client["id"], "--json", environment=environment, timeout=900)
     assert verified.document["holds"] is False, verified.stderr
     shown = ghostcrm("clients", "show", client["id"], "--json", environment=environment)
     assert shown.document["status"] == "quarantined"

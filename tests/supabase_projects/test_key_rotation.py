@@ -42,7 +42,9 @@ async def ref(worker: Worker, database_id: UUID) -> str:
 def opens_api(place: Place, ref: str) -> Callable[[str], bool]:
     def opens(key: str) -> bool:
         answer = httpx.get(
-            f"{place.api_url}/project/{ref}/rest/v1/no_such_table", headers={"apikey": key}
+            f"{place.api_url}/project/{ref}/rest/v1/no_such_table",
+            headers={"apikey": key},
+            timeout=60,
         )
         assert answer.status_code in {401, 404}, answer.text
         return answer.status_code == 404

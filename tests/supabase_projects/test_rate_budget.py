@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 
@@ -79,7 +80,7 @@ def test_several_processes_spend_it_once(control_url: str) -> None:
         process.stdin.write("go\n")
         process.stdin.flush()
     for process in processes:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=150)
         spent.append(json.loads(out))
     assert sum(spent) == 60
 
@@ -99,8 +100,9 @@ async def test_what_the_answers_say_corrects_it(control: ControlDatabase) -> Non
     headers = {"x-ratelimit-limit": "10", "x-ratelimit-remaining": "2", "x-ratelimit-reset": "60"}
     assert await budget.hear("GET /a", "x", headers, refused=False) == 0
     assert await _left(budget) == 2  # somebody else has spent eight
-    # An answer that was on its way gives nothing back …
-    await budget.hear("GET /a", "x", {**headers, "x-ratelimit-remaining": "9"}, refused=False)
+    # An answer that was on its way gives nothing back: its minute ends no later than ours …
+    on_its_way = {**headers, "x-ratelimit-remaining": "9", "x-ratelimit-reset": "30"}
+    await budget.hear("GET /a", "x", on_its_way, refused=False)
     assert await _left(budget) == 0
     # … a new minute does.
     late = {**headers, "x-ratelimit-remaining": "9", "x-ratelimit-reset": "90"}
@@ -126,10 +128,12 @@ async def test_who_is_told_to_wait_makes_all_wait(
 ) -> None:
     budget = _budget(control)
     await budget.take("GET /a", "x")
+    began = perf_counter()
     assert await budget.hear("GET /a", "x", headers, refused=True) == seconds
     with pytest.raises(ToldToWait) as told:
         await _budget(control).take("GET /a", "x")
-    assert seconds - 5 < told.value.wait_seconds < seconds + 1.1
+    meanwhile = perf_counter() - began
+    assert seconds - meanwhile < told.value.wait_seconds < seconds + 1.1
 
 
 async def test_headers_without_sense_change_nothing(control: ControlDatabase) -> None:

@@ -66,6 +66,7 @@ def as_somebody(place: Place, ref: str, keys: ProjectKeys) -> Callable[..., Any]
             f"{place.api_url}/project/{ref}/storage/v1/bucket{path}",
             headers={"apikey": keys.secret},
             json=body or None,
+            timeout=60,
         )
         return answer.raise_for_status().json()
 

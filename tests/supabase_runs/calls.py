@@ -116,5 +116,7 @@ def run_after_deaths(kinds: Sequence[str]) -> list[Fault]:
 
 
 def attempts_of(faults: Iterable[Fault]) -> int:
-    """How many attempts a step has at most that meets those: one more for each."""
-    return 1 + sum(each.kind not in _FREE for each in faults)
+    """How many attempts a step has at most that meets those: one more for each. What is done late may come
+    between what the next attempt sees and what it does, so that it, too, has to be made once more."""
+    met = list(faults)
+    return 1 + sum(each.kind not in _FREE for each in met) + sum(each.kind in LATE for each in met)
