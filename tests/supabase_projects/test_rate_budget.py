@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
+from multiprocessing.connection import Connection
 from time import perf_counter
+from typing import Any
 
 import pytest
 
 from ghostcrm_provisioning.control_database.database import ControlDatabase
 from ghostcrm_provisioning.errors import ToldToWait
 from ghostcrm_provisioning.providers.supabase.rate_budget import RateBudget
+from tests.forked import FORKED
+from tests.supabase_projects.workers import spend_budget
 
-_ROOT = Path(__file__).parents[2]
-_SPENDING = """
-import asyncio, json, sys
-from ghostcrm_provisioning.control_database.database import ControlDatabase
-from ghostcrm_provisioning.errors import ToldToWait
-from ghostcrm_provisioning.providers.supabase.rate_budget import RateBudget
-
-async def main(url, tries):
-    async with ControlDatabase(url, largest_pool=4) as control:
-        budget = RateBudget(control, api_url="https://x", access_token="t", allowed=60)
-        print("ready", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
-        async def spend():
-            try:
-                await budget.take("GET /v1/projects", "user")
-            except ToldToWait as told:
-                assert 0 < told.wait_seconds <= 62, told.wait_seconds
-                return 0
-            return 1
-        print(sum(await asyncio.gather(*(spend() for _ in range(tries)))), flush=True)
-
-asyncio.run(main(sys.argv[1], int(sys.argv[2])))
-"""
+_PATIENCE_SECONDS = 150.0
 
 
 @pytest.fixture
@@ -61,28 +39,29 @@ async def _left(budget: RateBudget, endpoint: str = "GET /a", counted_for: str =
 
 
 def test_several_processes_spend_it_once(control_url: str) -> None:
+    pipes = [FORKED.Pipe() for _ in range(3)]
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", _SPENDING, control_url, "40"],
-            cwd=_ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
+        FORKED.Process(target=spend_budget, args=(control_url, 60, 40, theirs))
+        for _, theirs in pipes
     ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    spent = []
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in processes:
-        out, _ = process.communicate(timeout=150)
-        spent.append(json.loads(out))
-    assert sum(spent) == 60
+    for process, (_, theirs) in zip(processes, pipes, strict=True):
+        process.start()
+        theirs.close()
+    ours = [each for each, _ in pipes]
+    assert [_said(each) for each in ours] == ["ready"] * 3
+    for each in ours:
+        each.send("go")
+    assert sum(_said(each) for each in ours) == 60
+    for process, each in zip(processes, ours, strict=True):
+        process.join(_PATIENCE_SECONDS)
+        assert process.exitcode == 0
+        process.close()
+        each.close()
+
+
+def _said(process: Connection) -> Any:
+    assert process.poll(_PATIENCE_SECONDS), "nothing is said"
+    return process.recv()
 
 
 async def test_each_endpoint_project_and_account_has_its_own(control: ControlDatabase) -> None:

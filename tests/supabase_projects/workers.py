@@ -252,3 +252,28 @@ def carry_out(place: Place, operation: str, database_id: UUID, answers: Connecti
             answers.send(getattr(done, "ref", None))
 
     asyncio.run(carry_out_())
+
+
+def spend_budget(control_url: str, allowed: int, tries: int, talk: Connection) -> None:
+    """What a process of its own does: it says that it is ready; told to, it spends what it can, all at once; it
+    says how much that was."""
+
+    async def spend_() -> None:
+        async with ControlDatabase(control_url, largest_pool=4) as control:
+            budget = RateBudget(control, api_url="https://x", access_token="t", allowed=allowed)
+            talk.send("ready")
+            await asyncio.to_thread(talk.recv)
+
+            async def spend() -> float:
+                """How many seconds were to be waited instead."""
+                try:
+                    await budget.take("GET /v1/projects", "user")
+                except ToldToWait as told:
+                    return told.wait_seconds
+                return 0
+
+            waits = await asyncio.gather(*(spend() for _ in range(tries)))
+            assert max(waits) <= 62, waits
+            talk.send(waits.count(0))
+
+    asyncio.run(spend_())
