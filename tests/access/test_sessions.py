@@ -13,6 +13,7 @@ from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.access.sessions import NewSession, Session, Sessions, is_csrf_token
 from ghostcrm_provisioning.errors import AccountLocked, NotAuthenticated, NotFound
 from ghostcrm_provisioning.wiring import Installation
+from tests.access.conftest import hold_waits
 
 OLGA, PASSWORD, HERE = "olga@example.com", "correct horse battery", "192.0.2.1"
 
@@ -150,6 +151,7 @@ async def test_what_is_sensitive_asks_for_the_password_again_after_five_minutes(
     for _ in range(5):
         with pytest.raises(NotAuthenticated):
             await sessions.confirm(session, "not the password", address=HERE)
+    await hold_waits(installation)
     with pytest.raises(AccountLocked):
         await sessions.confirm(session, PASSWORD, address=HERE)
     await sessions.end(session)
