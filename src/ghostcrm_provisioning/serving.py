@@ -27,6 +27,9 @@ from ghostcrm_provisioning.wiring import Installation
 
 # How long requests may go on after the process was told to leave; streams end at once.
 _PATIENCE_SECONDS = 10
+# Of the time that a request has, so much is for its body: when that is over, its sender can still be told
+# what was slow.
+_SHARE_OF_THE_BODY = 0.8
 _EVERY_ADDRESS = {"0.0.0.0", "::", ""}  # noqa: S104 - compared with, not bound to
 
 
@@ -53,10 +56,9 @@ def _add_layers(application: FastAPI, site: Site) -> None:
     settings = site.installation.settings
     application.add_middleware(Idempotency, site=site)
     application.add_middleware(
-        # Sooner than the whole request is given up, or its sender would not be told what was slow.
         Bodies,
         largest=settings.largest_request_bytes,
-        seconds=0.8 * settings.request_seconds,
+        seconds=_SHARE_OF_THE_BODY * settings.request_seconds,
     )
     application.add_middleware(Gate, site=site)
     application.add_middleware(Arrival, site=site)

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.access.tokens import Tokens
@@ -47,14 +46,6 @@ async def callers_of(installation: Installation) -> AsyncIterator[Calling]:
     yield caller
     for client in callers:
         await client.aclose()
-
-
-def application_of(caller: httpx.AsyncClient) -> FastAPI:
-    """The application that a caller calls."""
-    transport = caller._transport
-    assert isinstance(transport, httpx.ASGITransport)
-    assert isinstance(transport.app, FastAPI)
-    return transport.app
 
 
 class StandingClock:

@@ -113,7 +113,8 @@ async def test_a_worker_verifies_the_client_for_whoever_asks(inhabited: Inhabite
     assert verdict["clientStatus"] == "ready"
     assert verdict["requestedBy"].startswith("token:")
     verdicts = checked(await caller.get(asked["verdictsUrl"]), Listed[Verdict])
-    assert verdicts["data"][0]["id"] == verdict["id"]
+    # The newest, unless there were two attacks: the first one asked for may have begun when the second was.
+    assert verdict["id"] in [each["id"] for each in verdicts["data"]]
 
 
 @pytest.mark.parametrize(

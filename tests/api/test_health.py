@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ghostcrm_provisioning.access.scope import Scope
+from ghostcrm_provisioning.web import readiness
 from ghostcrm_provisioning.wiring import Installation
-from tests.api.conftest import Calling
+from tests.api.conftest import Calling, callers_of
+from tests.conftest import OpenInstallation
 
 HERE = {"Host": "127.0.0.1:8787"}
 ELSEWHERE = HERE | {"X-Forwarded-For": "198.51.100.7"}
 
 
 async def test_it_lives_and_says_what_is_missing(
-    calling: Calling, installation: Installation
+    opened: OpenInstallation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(readiness, "_LONGEST_LOOK_SECONDS", 60.0)
+    installation = await opened(lease_seconds=600)
+    async with callers_of(installation) as calling:
+        await _lives_and_says_what_is_missing(installation, calling)
+
+
+async def _lives_and_says_what_is_missing(installation: Installation, calling: Calling) -> None:
     nobody = await calling()
     alive = await nobody.get("/healthz")
     assert (alive.status_code, alive.json()["status"]) == (200, "alive")

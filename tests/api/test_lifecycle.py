@@ -11,9 +11,11 @@ from ghostcrm_provisioning.api.documents.clients import (
     ProvisionedClient,
 )
 from ghostcrm_provisioning.api.documents.document import Listed
-from ghostcrm_provisioning.following import working
-from tests.api.conftest import Inhabited
+from ghostcrm_provisioning.following import follow, working
+from ghostcrm_provisioning.wiring import Installation
+from tests.api.conftest import Calling, Inhabited
 from tests.api.documents import checked
+from tests.integration.control import register
 
 _NAME = "ACME Corp"
 
@@ -69,13 +71,18 @@ async def test_bad_input_changes_nothing(inhabited: Inhabited) -> None:
     assert checked(await caller.get(path), Client)["status"] == "ready"
 
 
-async def test_a_client_is_deleted_by_whoever_may(inhabited: Inhabited) -> None:
-    writer = await inhabited.calling(Scope.CLIENTS_WRITE)
-    path, body = inhabited.path, {"confirm": _NAME, "export": False}
+async def test_a_client_is_deleted_by_whoever_may(
+    installation: Installation, calling: Calling
+) -> None:
+    """A client of its own: there is none afterwards."""
+    client = await register(installation, _NAME)
+    await follow(installation, client.run_id)
+    writer = await calling(Scope.CLIENTS_WRITE)
+    path, body = f"/api/admin/clients/{client.client_id}", {"confirm": _NAME, "export": False}
     refused = await writer.request("DELETE", path, json=body)
     assert refused.status_code == 403
-    deleter = await inhabited.calling(Scope.CLIENTS_DELETE)
-    async with working(inhabited.installation):
+    deleter = await calling(Scope.CLIENTS_DELETE)
+    async with working(installation):
         answer = await deleter.request("DELETE", path, json=body, params={"wait": 60})
     document = checked(answer, ProvisionedClient)
     assert (document["status"], document["absence"]) == (
@@ -89,8 +96,10 @@ async def test_a_client_is_deleted_by_whoever_may(inhabited: Inhabited) -> None:
         plan = {"plan": "enterprise"} if request == "change-plan" else None
         gone = await writer.post(f"{path}/{request}", json=plan)
         assert (gone.status_code, gone.json()["code"]) == (409, "client_deleted"), request
-    audit = await inhabited.calling(Scope.AUDIT_READ)
-    entries = (await audit.get("/api/admin/audit", params={"clientId": inhabited.client.id})).json()
+    audit = await calling(Scope.AUDIT_READ)
+    entries = (
+        await audit.get("/api/admin/audit", params={"clientId": str(client.client_id)})
+    ).json()
     actions = [entry["action"] for entry in entries["data"]]
     assert "client.deleted" in actions
     assert "client.delete_requested" in actions

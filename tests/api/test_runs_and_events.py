@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -21,16 +22,17 @@ from ghostcrm_provisioning.api.documents.runs import (
 )
 from ghostcrm_provisioning.following import working
 from ghostcrm_provisioning.wiring import Installation
-from tests.api.conftest import Calling, Inhabited, application_of
+from tests.api.conftest import Calling, Inhabited
 from tests.api.documents import checked
+from tests.api.test_streams import served
 
 RUNS = "/api/admin/runs"
 
 
-def events_of(answer: httpx.Response) -> list[dict[str, str]]:
+def events_of(text: str) -> list[dict[str, str]]:
     """The events in a stream that has ended; comments left out."""
     events = []
-    for block in answer.text.split("\n\n"):
+    for block in text.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if line[:1] != ":")
         if "data" in fields:
             events.append(fields)
@@ -70,7 +72,7 @@ async def test_a_run_that_has_ended_is_told_once(inhabited: Inhabited) -> None:
     answer = await caller.get(f"{RUNS}/{run_id}/events")
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert "retry: 3000" in answer.text
-    told, end = events_of(answer)
+    told, end = events_of(answer.text)
     assert told["event"] == "run"
     assert json.loads(told["data"]) == checked(await caller.get(f"{RUNS}/{run_id}"), RunWithSteps)
     assert end["event"] == "end"
@@ -81,23 +83,38 @@ async def test_a_run_that_has_ended_is_told_once(inhabited: Inhabited) -> None:
 async def test_the_steps_of_a_run_are_told_as_they_happen(
     calling: Calling, installation: Installation
 ) -> None:
-    caller = await calling(Scope.CLIENTS_READ, Scope.CLIENTS_WRITE)
-    accepted = await caller.post(
-        "/api/admin/provision-client",
-        json={"clientData": {"name": "ACME Corp", "adminEmail": "admin@acme.com"}},
-    )
-    async with working(installation):
-        answer = await caller.get(f"{RUNS}/{accepted.json()['runId']}/events")
-    *told, end = events_of(answer)
+    """Over a real connection: a worker begins when the run was told of once."""
+    token = (await calling(Scope.CLIENTS_READ, Scope.CLIENTS_WRITE)).headers["Authorization"]
+    text = ""
+    async with (
+        served(installation) as serving,
+        httpx.AsyncClient(
+            base_url=serving.url, headers={"Authorization": token}, timeout=60
+        ) as caller,
+        AsyncExitStack() as resources,
+    ):
+        accepted = await caller.post(
+            "/api/admin/provision-client",
+            json={"clientData": {"name": "ACME Corp", "adminEmail": "admin@acme.com"}},
+        )
+        path = f"{RUNS}/{accepted.json()['runId']}/events"
+        is_working = False
+        async with caller.stream("GET", path) as stream:
+            async for line in stream.aiter_lines():
+                text += f"{line}\n"
+                if line.startswith("data: ") and not is_working:
+                    await resources.enter_async_context(working(installation))
+                    is_working = True
+        assert serving.site.announcements.watchers == 0, "nobody listens any more"
+    *told, end = events_of(text)
     documents = [json.loads(event["data"]) for event in told]
     assert documents[-1]["status"] == "succeeded"
-    assert len(documents) >= 2, "the run was told before it had ended"
+    assert (len(documents) >= 2, documents[0]["status"]) == (True, "queued")
     done = [sum(step["status"] == "done" for step in document["steps"]) for document in documents]
     assert done == sorted(done)
     assert done[-1] == 6
     assert len({event["id"] for event in told}) == len(told)
     assert end["id"] == told[-1]["id"]
-    assert application_of(caller).state.site.announcements.watchers == 0, "nobody listens any more"
 
 
 @pytest.mark.parametrize("path", [RUNS, "/api/admin/queue"])

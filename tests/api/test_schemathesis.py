@@ -42,6 +42,7 @@ _WITHOUT_LIMITS = {
     "GHOSTCRM_REQUESTS_PER_MINUTE": "0",
     "GHOSTCRM_REQUESTS_PER_MINUTE_AND_ADDRESS": "0",
     "GHOSTCRM_REFUSALS_PER_MINUTE_AND_ADDRESS": "0",
+    "GHOSTCRM_REQUEST_SECONDS": "120",  # a machine may be slow; what is asked is what is answered
 }
 CALLERS = {
     "an admin": Scope.ADMIN,
@@ -50,7 +51,7 @@ CALLERS = {
 }
 
 
-@pytest.mark.timeout(600)  # a minute on a machine of its own
+@pytest.mark.timeout(1800)  # a minute on a machine of its own
 async def test_every_answer_is_as_the_document_says(
     inhabited: Inhabited, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -90,7 +91,7 @@ async def test_every_answer_is_as_the_document_says(
         record_property("summary", f"Schemathesis: {', '.join(counted)}; all as documented")
     finally:
         server.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(server.communicate, timeout=30)
+        await asyncio.to_thread(server.communicate, timeout=120)
 
 
 def _url(server: subprocess.Popen[str]) -> str:
@@ -107,7 +108,8 @@ async def _run(url: str, configuration: Path, arguments: list[str]) -> int:
         sys.executable, "-m", "schemathesis.cli",
         "--config-file", str(configuration), "run", f"{url}/openapi.json",
         "--checks", "all", "--seed", "1", "--no-shrink", "--no-color", "--generation-database", "none",
-        "--exclude-path-regex", _LEFT_OUT, "--request-timeout", "30", *arguments,
+        "--exclude-path-regex", _LEFT_OUT, "--request-timeout", "180",
+        "--suppress-health-check", "too_slow,large_base_example", *arguments,
         cwd=configuration.parent,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

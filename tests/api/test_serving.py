@@ -46,10 +46,12 @@ def test_up_serves_and_works_and_leaves_in_good_order(service: Start) -> None:
     assert document["workerId"]
     assert document["firstAdmin"]["email"] == "admin@ghostcrm.internal"
     password = document["firstAdmin"]["temporaryPassword"]
-    answer = httpx.get(f"{document['url']}/api/admin/clients/00000000-0000-0000-0000-000000000000")
+    answer = httpx.get(
+        f"{document['url']}/api/admin/clients/00000000-0000-0000-0000-000000000000", timeout=60
+    )
     assert answer.status_code == 401
     process.send_signal(signal.SIGTERM)
-    rest, said = process.communicate(timeout=30)
+    rest, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert rest == ""  # one document, and nothing after it
     assert document["url"] in said
@@ -70,5 +72,5 @@ def test_a_taken_port_is_said_so_with_what_to_do(
     process, document = service("api")
     assert "workerId" not in document
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 0
