@@ -119,7 +119,7 @@ async def test_the_admin_can_sign_in_and_owns_the_crm(
         admin_email="admin@acme.com",
         admin_password="secure-password",
         plan="professional",
-        wait_seconds=60,
+        wait_seconds=120,
         installation=installation,
     )
     assert registration.status == "ready"
@@ -172,10 +172,10 @@ async def test_a_temporary_password_is_returned_once_and_must_be_changed(
     installation: Installation, server: Server
 ) -> None:
     first = await on_client_registration(
-        company_name="ACME", admin_email="a@acme.com", wait_seconds=60, installation=installation
+        company_name="ACME", admin_email="a@acme.com", wait_seconds=120, installation=installation
     )
     again = await on_client_registration(
-        company_name="ACME", admin_email="a@acme.com", wait_seconds=60, installation=installation
+        company_name="ACME", admin_email="a@acme.com", wait_seconds=120, installation=installation
     )
     assert first.temporary_password
     assert again.temporary_password is None
@@ -197,7 +197,7 @@ async def test_a_temporary_password_is_returned_once_and_must_be_changed(
 async def test_api_keys_are_signed_with_the_clients_own_secret(installation: Installation) -> None:
     registrations = [
         await on_client_registration(
-            company_name=name, admin_email="a@acme.com", wait_seconds=60, installation=installation
+            company_name=name, admin_email="a@acme.com", wait_seconds=120, installation=installation
         )
         for name in ("ACME", "Neighbour")
     ]
@@ -251,7 +251,7 @@ def test_the_synchronous_face_works_without_an_event_loop(
 ) -> None:
     environment()
     registration = on_client_registration_sync(
-        company_name="ACME", admin_email="a@acme.com", wait_seconds=60
+        company_name="ACME", admin_email="a@acme.com", wait_seconds=120
     )
     assert registration.status == "ready"
     assert registration.connection is not None
@@ -261,7 +261,7 @@ def test_any_url_that_libpq_understands_serves(
     environment: Callable[..., dict[str, str]],
 ) -> None:
     variables = environment()
-    variables["GHOSTCRM_DATABASE_URL"] += "?connect_timeout=5&keepalives=1&sslmode=disable"
+    variables["GHOSTCRM_DATABASE_URL"] += "?connect_timeout=60&keepalives=1&sslmode=disable"
     outcome = ghostcrm(
         "provision", "ACME", "--admin-email", "a@acme.com", "--json", environment=variables
     )

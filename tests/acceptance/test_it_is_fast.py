@@ -16,6 +16,7 @@ ROUNDS = 10
 
 
 @pytest.mark.alone
+@pytest.mark.timeout(1200)
 def test_accepted_to_ready_takes_at_most_three_times_a_bare_copy_and_the_proof_little_of_it(
     tmp_path: Path,
 ) -> None:
@@ -25,7 +26,7 @@ def test_accepted_to_ready_takes_at_most_three_times_a_bare_copy_and_the_proof_l
     ratios, proof_ratios = [], []
     try:
         for _ in range(ROUNDS):
-            outcome = ghostcrm("demo", "--json", environment=variables)
+            outcome = ghostcrm("demo", "--json", environment=variables, timeout=600)
             assert outcome.code == 0, outcome.stderr
             measured = outcome.document["measured"]
             ratios.append(measured["ratioOfMedians"])

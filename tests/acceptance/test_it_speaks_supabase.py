@@ -295,7 +295,7 @@ async def test_a_client_that_was_registered_before_there_was_such_a_login_gets_i
     installation: Installation, server: Server
 ) -> None:
     registered = await on_client_registration(
-        company_name="ACME", admin_email="a@acme.com", wait_seconds=60, installation=installation
+        company_name="ACME", admin_email="a@acme.com", wait_seconds=120, installation=installation
     )
     client_id = registered.client_id
     async with installation.control.connection() as control:

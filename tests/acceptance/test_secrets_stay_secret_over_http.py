@@ -23,6 +23,7 @@ from ghostcrm_provisioning.following import follow, working
 from ghostcrm_provisioning.serving import make_application
 from ghostcrm_provisioning.web.route_table import RouteTable
 from ghostcrm_provisioning.web.site import Site
+from tests.acceptance.server_log import ServerLog
 from tests.acceptance.test_secrets_stay_secret import _everything_in
 from tests.conftest import OpenInstallation, Server
 from tests.integration.control import register
@@ -71,13 +72,14 @@ class Tour:
         )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_no_secret_is_told_after_a_full_tour(
     opened: OpenInstallation,
     server: Server,
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
+    log = ServerLog(server)
     installation = await opened(requests_per_minute=0, requests_per_minute_and_address=0)
     application = make_application(installation)
     site: Site = application.state.site
@@ -96,18 +98,18 @@ async def test_no_secret_is_told_after_a_full_tour(
             email="f@fails.example",
             blueprint=write_small_blueprint(tmp_path / "broken", _002_broken=raising("22012")),
         )
-        await follow(installation, failed.run_id, timeout_seconds=60)
+        await follow(installation, failed.run_id, timeout_seconds=120)
         await _ask_for_secrets(tour, ready)
         await _ask_badly(tour, ready, str(failed.client_id))
         site.leaving.set()  # streams end when they have told what is so
         await _see_everything(tour, application, clients=[ready, temporary, str(failed.client_id)])
         places = dict(tour.told) | {
-            "control database": await asyncio.to_thread(_everything_in, installation.control.url)
+            "control database": await asyncio.to_thread(_everything_in, installation.control.url),
+            "PostgreSQL's log": await asyncio.to_thread(log.text),
         }
     places |= {
         str(path): path.read_text(errors="replace")
-        for folder in (installation.settings.home / "logs", server.log_folder / "log")
-        for path in folder.rglob("*")
+        for path in (installation.settings.home / "logs").rglob("*")
         if path.is_file()
     }
     assert any("client.connected" in text for text in places.values()), "the search works"

@@ -12,7 +12,7 @@ from tests.integration.small_blueprint import write_small_blueprint
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_both_sides_are_read_while_clients_are_provisioned_and_nothing_is_left_behind(
     tmp_path: Path,
 ) -> None:
@@ -26,7 +26,7 @@ def test_both_sides_are_read_while_clients_are_provisioned_and_nothing_is_left_b
             "GHOSTCRM_HOME": str(home),
             "GHOSTCRM_BLUEPRINT": str(write_small_blueprint(tmp_path / "small")),
         },
-        timeout=380,
+        timeout=880,
     )  # fmt: skip
     document = outcome.document
     assert "cells" in document, outcome.stderr
