@@ -133,7 +133,9 @@ def test_a_connection_is_revealed_after_the_password_was_given_again(
         page.get_by_label("Your password").fill(PASSWORD)
     page.get_by_role("button", name="Reveal for 30 s").click()
     expect(page.locator(".secret")).to_contain_text("postgresql://")
-    assert page.locator('meta[http-equiv="refresh"]').get_attribute("content", timeout=1000)
+    expect(page.locator('meta[http-equiv="refresh"]')).to_have_attribute(
+        "content", re.compile("^30;")
+    )
     page.get_by_role("link", name="Hide it now").click()
     expect(page.locator("#connection")).to_be_visible()
     expect(page.locator("main")).not_to_contain_text("_app:")
@@ -151,11 +153,14 @@ def test_isolation_is_verified_by_a_worker_while_one_waits(page: Page, client_pa
 def test_everything_can_be_reached_with_the_keyboard(page: Page, client_path: str) -> None:
     page.goto(client_path)
     steps = page.locator("summary.step-line .step-name").all_inner_texts()
-    reached = set()
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.textContent.trim()"))
-    wanted = {"Change plan", "Verify isolation", "Reveal connection", "Reset admin password"}
-    assert wanted <= reached
     assert steps
-    assert all(any(label.startswith(step.strip()) for label in reached) for step in steps)
+    wanted = {"Change plan", "Verify isolation", "Reveal connection", "Reset admin password"}
+    wanted |= {step.strip() for step in steps}
+    # A live update on the way costs some more.
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        reached = page.evaluate("document.activeElement.textContent.trim()")
+        wanted = {label for label in wanted if not reached.startswith(label)}
+        if not wanted:
+            break
+    assert wanted == set()

@@ -76,6 +76,8 @@ def application(installation: Installation) -> FastAPI:
 @pytest.fixture
 def site(application: FastAPI) -> Site:
     site: Site = application.state.site
+    # Passwords are hashed cheaply: somebody signs in in nearly every one of these tests.
+    site.accounts._bcrypt_cost = 4
     return site
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ghostcrm_provisioning.clients.run import Run, RunStep
@@ -155,6 +155,7 @@ def test_marks_are_round_and_few() -> None:
     assert [round(tick.seconds, 3) for tick in drawn.ticks] == [0.01, 0.02, 0.03]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(
     st.lists(
         st.tuples(

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.pages.conftest import Dashboard, NewPage
 from tests.browser.pages.test_frame import serious
@@ -79,6 +79,7 @@ def test_one_goes_through_the_pages_and_back(signed_in: NewPage) -> None:
     assert len(first) == 25
     page.get_by_role("link", name="Older").click()
     expect(names.first).not_to_have_text(first[0])
+    expect(names).to_have_count(25)  # the whole page has come
     second = names.all_inner_texts()
     assert not set(first) & set(second)
     page.get_by_role("link", name="Older").click()
@@ -96,6 +97,7 @@ def test_filters_are_kept_while_one_searches(signed_in: NewPage) -> None:
     page.get_by_label("Plan").select_option("Enterprise")
     expect(page).to_have_url(re.compile("plan=enterprise"))
     page.get_by_role("link", name=re.compile("^Ready")).click()
+    page.wait_for_url(re.compile("status=ready"))
     page.get_by_role("searchbox", name="Search", exact=True).press_sequentially("gmbh", delay=10)
     expect(page).to_have_url(
         re.compile(
@@ -105,6 +107,23 @@ def test_filters_are_kept_while_one_searches(signed_in: NewPage) -> None:
     expect(page.locator("a.client-name").first).to_contain_text("GmbH")
     shown = page.get_by_role("link", name=re.compile("^Ready")).locator(".number").inner_text()
     expect(page.locator(".pager")).to_contain_text(f"of {shown} on this page")
+
+
+def test_what_is_typed_before_the_script_is_there_is_searched_for(signed_in: NewPage) -> None:
+    page = signed_in()
+    scripts: list[Route] = []
+
+    def hold(script: Route) -> None:
+        scripts.append(script)
+
+    page.route("**/static/clients.js*", hold)
+    with page.expect_request("**/static/clients.js*"):
+        page.goto("/admin/clients", wait_until="commit")
+    page.get_by_role("searchbox", name="Search", exact=True).fill("initech")
+    with page.expect_response(re.compile("search=initech")):
+        for script in scripts:
+            script.continue_()
+    expect(page.locator("a.client-name")).to_have_text(["Initech"])
 
 
 def test_what_a_client_is_called_is_never_read_as_code(

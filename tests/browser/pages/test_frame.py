@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.pages.conftest import Dashboard, NewPage
 
@@ -83,7 +83,7 @@ def test_the_overview_changes_by_itself(signed_in: NewPage, dashboard: Dashboard
     # What nobody touches stays as it is meanwhile: an open table, the focus.
     page.get_by_text("The same as a table").click()
     page.get_by_role("link", name="7 days").focus()
-    dashboard.execute("update clients set name = 'Renamed AG' where name = 'ACME Corp'")
+    dashboard.execute("update clients set name = 'Renamed AG' where starts_with(name, 'Bäckerei')")
     dashboard.execute(
         "update runs set status = 'failed', finished_at = clock_timestamp(),"
         ' error = \'{"code": "worker_died_repeatedly", "message": "It died."}\''
@@ -94,6 +94,31 @@ def test_the_overview_changes_by_itself(signed_in: NewPage, dashboard: Dashboard
     expect(page.get_by_role("region", name="Time to ready, numbers")).to_be_visible()
     assert name not in page.title()
     page.get_by_role("button", name="Pause").click()
+    expect(live).to_contain_text("Paused. Showing data from")
+
+
+def test_what_was_asked_for_before_a_pause_does_not_end_it(signed_in: NewPage) -> None:
+    page = signed_in()
+    asked: list[Route] = []
+    page.route(
+        "**/admin/queue",
+        lambda route: (
+            asked.append(route) if "x-live" in route.request.headers else route.continue_()
+        ),
+    )
+    page.goto("/admin/queue")
+    live, button = page.locator("[data-live-text]"), page.locator("[data-live-pause]")
+    expect(live).to_contain_text("Live, updated")
+    button.click()
+    with page.expect_request(lambda request: "x-live" in request.headers):
+        button.click()  # it goes on, and looks what is new
+    button.click()
+    expect(live).to_contain_text("Paused. Showing data from")
+    with page.expect_event("requestfinished", lambda request: "x-live" in request.headers):
+        for route in asked:
+            route.continue_()
+    # What was on its way before this has come with it.
+    page.evaluate("fetch(location.href).then((answer) => answer.text())")
     expect(live).to_contain_text("Paused. Showing data from")
 
 

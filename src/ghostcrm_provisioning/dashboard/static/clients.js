@@ -62,5 +62,7 @@ form.addEventListener("submit", (event) => {
   clearTimeout(timer);
   look();
 });
+// What was typed before this script was there.
+if (search.value.trim() !== search.defaultValue.trim()) look();
 // The list is live as one types; its button is for those without a script.
 for (const button of form.querySelectorAll("[data-no-script]")) button.hidden = true;

@@ -78,9 +78,14 @@ export function follow({ dress, announce }) {
       const answer = await fetch(location.href, { headers: { "X-Live": "1" }, credentials: "same-origin" });
       if (answer.status === 401) { close(); say("over"); return; }
       if (!answer.ok) throw new Error(String(answer.status));
-      put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      // While it was on its way, somebody may have paused, or begun with something.
+      if (paused) return;
+      if (isBusy()) { timer = setTimeout(fetchPage, 1000); return; }
+      put(fresh);
       say("on");
     } catch {
+      if (paused) return;
       say("lost");
       timer = setTimeout(fetchPage, 3000);
     } finally {
@@ -89,12 +94,13 @@ export function follow({ dress, announce }) {
     }
   }
 
-  // Nothing jumps while somebody selects, has a menu open, or writes in a part that would be replaced.
+  // Nothing jumps while somebody selects, has a menu open, writes, or is pressing a button in a part that
+  // would be replaced.
   function isBusy() {
     const selection = getSelection();
     for (const part of document.querySelectorAll("[data-live-part]")) {
       if (!selection.isCollapsed && selection.anchorNode && part.contains(selection.anchorNode)) return true;
-      if (part.querySelector("[data-drop][open]")) return true;
+      if (part.querySelector("[data-drop][open]") || part.querySelector(":active")) return true;
       if (part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) return true;
     }
     return false;
