@@ -16,6 +16,7 @@ from tests.integration.counting_blueprint import write_counting_blueprint
 from tests.integration.waiting import enter
 
 
+@pytest.mark.long
 def test_a_plan_is_previewed_refused_allowed_and_in_effect_at_once(
     environment: Callable[..., dict[str, str]], tmp_path: Path, server: Server
 ) -> None:

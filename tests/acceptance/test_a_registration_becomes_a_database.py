@@ -307,6 +307,7 @@ def test_the_admins_password_can_be_reset(
     assert profile == {"must_change_password": True}
 
 
+@pytest.mark.long
 def test_output_that_nobody_takes_ends_without_a_traceback(
     environment: Callable[..., dict[str, str]],
 ) -> None:

@@ -78,6 +78,7 @@ def test_what_is_refused_creates_nothing(environment: Callable[..., dict[str, st
     assert _count_clients(variables) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [
@@ -154,6 +155,7 @@ def test_usage_mistakes_are_told_with_exit_code_2(
         assert outcome.document["error"]["code"] == "not_found"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "command",
     [
@@ -192,6 +194,7 @@ def test_a_bad_setting_names_the_variable(environment: Callable[..., dict[str, s
     assert "GHOSTCRM_MAX_ATTEMPTS" in outcome.document["error"]["message"]
 
 
+@pytest.mark.long
 def test_json_is_the_only_thing_on_stdout(environment: Callable[..., dict[str, str]]) -> None:
     variables = environment() | {"PYTHONWARNINGS": "default", "TERM": "xterm-256color"}
     outcome = _provision(variables, "ACME")

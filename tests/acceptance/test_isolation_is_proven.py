@@ -71,6 +71,7 @@ def test_a_client_with_the_complete_crm_withstands_the_full_attack(
     assert "Attacking the database of ACME" in proven.stderr
 
 
+@pytest.mark.long
 def test_a_client_whose_isolation_is_broken_is_closed_until_it_is_proven_again(
     run: Callable[..., Outcome], server: Server
 ) -> None:

@@ -12,7 +12,7 @@ from tests.command import ghostcrm
 ALLOWED = 3.0
 # Of the same bare copy: what the proof of isolation may add to a birth.
 ALLOWED_PROOF = 0.15
-ROUNDS = 10
+ROUNDS = 20
 
 
 @pytest.mark.alone

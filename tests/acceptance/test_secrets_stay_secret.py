@@ -32,6 +32,7 @@ def _everything_in(url: str) -> str:
     return "\n".join(texts)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("outcome", ["ready", "failed"])
 def test_the_password_is_never_seen_again(
     environment: Callable[..., dict[str, str]],

@@ -72,6 +72,7 @@ class Tour:
         )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_no_secret_is_told_after_a_full_tour(
     opened: OpenInstallation,

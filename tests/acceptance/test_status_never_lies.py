@@ -106,6 +106,7 @@ def test_a_broken_migration_fails_at_once_with_file_line_and_sqlstate_and_can_be
     assert "error" not in retried.document
 
 
+@pytest.mark.long
 def test_a_transient_failure_is_tried_three_times_and_explained(
     environment: Callable[..., dict[str, str]], blueprint: Path
 ) -> None:
@@ -201,6 +202,7 @@ def test_a_blueprint_that_lets_strangers_in_hands_nobody_over(
     assert sentence in failed.document["error"]["message"].lower()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "migration",
     [

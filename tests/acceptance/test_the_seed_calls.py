@@ -117,6 +117,7 @@ def test_without_a_token_they_are_refused(running: Running) -> None:
         assert (problem["status"], problem["code"]) == (401, "not_authenticated")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js")
 def test_the_route_handler_of_the_documentation_registers_a_company(
     running: Running, tmp_path: Path

@@ -19,6 +19,7 @@ ROUNDS = 4
 ALLOWED = 1.4
 
 
+@pytest.mark.long
 def test_every_page_is_measured_beside_itself_and_nothing_is_left_behind(
     server: Server, environment: Callable[..., dict[str, str]]
 ) -> None:

@@ -59,6 +59,7 @@ def with_site(work: Callable[[Site], Awaitable[Made]]) -> Made:
     return asyncio.run(opened())
 
 
+@pytest.mark.long
 def test_a_token_is_made_used_listed_and_revoked() -> None:
     made = document(
         "token", "create", "--name", "ci", "--scope", "clients:read", "--scope", "queue:read",
@@ -99,6 +100,7 @@ def test_a_token_is_made_used_listed_and_revoked() -> None:
     document("token", "create", "--name", "ci", "--scope", "admin")
 
 
+@pytest.mark.long
 def test_what_is_wrong_with_a_token_is_said_with_its_exit_code() -> None:
     assert "there are" in refused(2, "token", "create", "--name", "x", "--scope", "all")["message"]
     refused(2, "token", "create", "--name", " ", "--scope", "admin")
@@ -122,6 +124,7 @@ def test_a_time_that_makes_no_sense_is_refused(text: str) -> None:
         read_time(text)
 
 
+@pytest.mark.long
 def test_an_admin_from_the_first_day_to_the_last() -> None:
     olga = document(
         "create", OLGA, "--scope", "admin", "--password-stdin", stdin="a long password\n"
@@ -165,6 +168,7 @@ def test_an_admin_from_the_first_day_to_the_last() -> None:
     assert "has to change the password" in listed.stdout
 
 
+@pytest.mark.long
 def test_what_is_wrong_with_an_account_is_said_with_its_exit_code() -> None:
     refused(2, "create", "nobody", "--scope", "admin")
     refused(2, "create", OLGA, "--scope", "admin", "--password-stdin", stdin="short\n")

@@ -44,6 +44,7 @@ async def standing(installation: Installation) -> AsyncIterator[None]:
     await task
 
 
+@pytest.mark.long
 async def test_a_plan_is_previewed_refused_and_changed(inhabited: Inhabited) -> None:
     caller = await inhabited.calling(Scope.CLIENTS_READ, Scope.CLIENTS_WRITE)
     path = inhabited.path
@@ -100,6 +101,7 @@ async def test_the_admins_password_is_reset_and_shown_once(inhabited: Inhabited)
     assert len(document["admin"]["temporaryPassword"]) >= 16
 
 
+@pytest.mark.long
 async def test_a_worker_verifies_the_client_for_whoever_asks(inhabited: Inhabited) -> None:
     caller = await inhabited.calling(Scope.CLIENTS_READ, Scope.CLIENTS_WRITE)
     asked = checked(await caller.post(f"{inhabited.path}/verify"), VerificationAsked, status=202)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.api.documents.clients import (
     Accepted,
@@ -20,6 +22,7 @@ from tests.integration.control import register
 _NAME = "ACME Corp"
 
 
+@pytest.mark.long
 async def test_a_client_is_suspended_and_comes_back(inhabited: Inhabited) -> None:
     caller = await inhabited.calling(Scope.CLIENTS_WRITE, Scope.CLIENTS_CONNECT)
     path = inhabited.path

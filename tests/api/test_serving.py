@@ -40,6 +40,7 @@ def service(environment: Callable[..., dict[str, str]]) -> Iterator[Start]:
         process.communicate()
 
 
+@pytest.mark.long
 def test_up_serves_and_works_and_leaves_in_good_order(service: Start) -> None:
     process, document = service("up")
     assert document["dashboardUrl"] == f"{document['url']}/admin"
@@ -59,6 +60,7 @@ def test_up_serves_and_works_and_leaves_in_good_order(service: Start) -> None:
     assert password not in said  # it is in the document
 
 
+@pytest.mark.long
 def test_a_taken_port_is_said_so_with_what_to_do(
     service: Start, environment: Callable[..., dict[str, str]]
 ) -> None:

@@ -321,6 +321,7 @@ def many(server: Server, own_database: str) -> Iterator[Crm]:
         yield crm
 
 
+@pytest.mark.long
 def test_a_salesperson_filters_100_000_contacts_by_a_custom_field_with_an_index(many: Crm) -> None:
     define_id = many.one("select id from public.custom_field_definitions")
     with many.acting_as("sales") as connection:

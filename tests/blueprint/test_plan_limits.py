@@ -468,6 +468,7 @@ def shared(server: Server, untouched: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+@pytest.mark.long
 @settings(
     max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

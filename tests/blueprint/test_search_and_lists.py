@@ -46,6 +46,7 @@ def filled(server: TypeOfServer, own_database: str) -> Iterator[Connection]:
 
 
 # One test, so that the database is filled once for each server, however many processes test.
+@pytest.mark.long
 def test_on_100_000_contacts_lists_and_search_are_served_by_their_indexes(
     filled: Connection,
 ) -> None:

@@ -68,6 +68,7 @@ def test_a_client_is_provisioned_before_ones_eyes(page: Page) -> None:
     expect(password).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_failure_is_explained_and_retried_after_it_was_mended(page: Page, served: Served) -> None:
     write_small_blueprint(served.blueprint, _002_more=raising("22023"))
     try:
@@ -109,6 +110,7 @@ def test_one_searches_as_one_types(page: Page, served: Served) -> None:
     expect(page).to_have_url(re.compile(r"/admin/clients$"))
 
 
+@pytest.mark.long
 def test_a_plan_is_changed_after_one_saw_what_it_means(page: Page, client_path: str) -> None:
     page.goto(client_path)
     page.get_by_role("link", name="Change plan").click()

@@ -8,6 +8,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
+import pytest
+
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.clients.listing import Place
 from ghostcrm_provisioning.dashboard.client_list import (
@@ -120,6 +122,7 @@ async def test_the_list_alone_is_sent_to_the_script(
     assert 'data-says="1 client found"' in part.text
 
 
+@pytest.mark.long
 async def test_one_goes_through_the_pages_and_back(
     installation: Installation, visiting: Visiting
 ) -> None:

@@ -253,6 +253,7 @@ def test_amounts_are_written_as_plans_are() -> None:
     assert amount("storage_bytes", 1_610_612_736) == "1.5 GB"
 
 
+@pytest.mark.long
 async def test_credentials_are_exchanged_after_it_was_said_what_that_means(
     installation: Installation, visiting: Visiting
 ) -> None:

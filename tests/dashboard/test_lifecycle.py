@@ -35,6 +35,7 @@ async def _finish(installation: Installation, client_id: UUID) -> None:
     await follow(installation, run.id)
 
 
+@pytest.mark.long
 async def test_it_is_suspended_and_comes_back(
     installation: Installation, visiting: Visiting, client_id: UUID
 ) -> None:

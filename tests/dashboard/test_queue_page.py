@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from ghostcrm_provisioning.access.scope import Scope
 from ghostcrm_provisioning.following import working
 from ghostcrm_provisioning.wiring import Installation
@@ -28,6 +30,7 @@ async def test_no_workers_are_told_from_busy_ones(
         assert "No workers are running" not in page
 
 
+@pytest.mark.long
 async def test_failures_are_retried_together(
     installation: Installation, visiting: Visiting, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from tests.docs.pages import PAGES, Block, blocks
 SNIPPETS = [block for page in PAGES for block in blocks(page, "python")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=str)
 def test_a_snippet_runs_as_it_stands(
     snippet: Block, environment: Callable[..., dict[str, str]], tmp_path: Path

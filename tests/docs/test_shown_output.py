@@ -111,6 +111,7 @@ class Terminal:
                     os.killpg(process.pid, signal.SIGKILL)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=name_of)
 def test_what_is_shown_is_what_is_said(
     page: Path,

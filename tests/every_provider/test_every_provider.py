@@ -91,6 +91,7 @@ async def test_creating_it_again_changes_nothing(world: World, provider: Provide
     assert world.state(request) == before
 
 
+@pytest.mark.long
 async def test_eight_at_once_make_one(world: World) -> None:
     request = world.request()
     providers = [await world.provider() for _ in range(8)]

@@ -53,6 +53,7 @@ def owned_by_us(theirs: SomebodysDatabase) -> str:
 # --- the command line -----------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_url_comes_from_a_file(
     command: Callable[..., Outcome], theirs: SomebodysDatabase, tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ async def test_the_password_rests_sealed_and_is_written_nowhere_else(
             assert secret not in path.read_text(encoding="utf-8"), path
 
 
+@pytest.mark.long
 async def test_another_password_for_the_same_database_replaces_the_first(
     installation: Installation, theirs: SomebodysDatabase
 ) -> None:

@@ -519,6 +519,7 @@ async def test_wherever_a_worker_dies_another_one_goes_on(in_use: InUse) -> None
     assert len(changed) == len(INSTANTS), "each was recorded once"
 
 
+@pytest.mark.long
 async def test_a_worker_that_is_killed_in_the_middle_is_replaced(
     opened: OpenInstallation,
     environment: Callable[..., dict[str, str]],

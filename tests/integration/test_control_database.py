@@ -185,6 +185,7 @@ async def test_a_server_half_prepared_asks_only_for_what_is_missing(
         assert (await fetch(installation, "select count(*) as n from servers"))["n"] == 1
 
 
+@pytest.mark.long
 @pytest.mark.new_installation
 async def test_a_superuser_prepares_the_server_by_itself_also_from_many_processes_at_once(
     bare_server: RunningPostgres, environment: Environment, processes: Processes

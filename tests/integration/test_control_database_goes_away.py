@@ -88,6 +88,7 @@ async def behind_a_line(control_url: str) -> AsyncIterator[tuple[ControlDatabase
         await line.close()
 
 
+@pytest.mark.long
 async def test_a_request_is_told_soon_and_a_worker_waits_until_it_is_back(
     control_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -201,6 +201,7 @@ def inside(server: Server, database: str) -> list[dict[str, object]]:
         return rows
 
 
+@pytest.mark.long
 async def test_two_workers_on_the_same_run_end_with_one_of_everything(
     opened: OpenInstallation, small_blueprint: Path, server: Server
 ) -> None:
@@ -260,6 +261,7 @@ async def test_nobody_sees_a_ready_client_whose_run_has_not_succeeded(
     assert (run["status"], run["client_status"]) == ("succeeded", "ready"), run["error"]
 
 
+@pytest.mark.long
 @pytest.mark.new_installation
 async def test_two_workers_build_a_template_and_a_database_at_once(
     opened: OpenInstallation, server: Server

@@ -35,6 +35,7 @@ async def _answer(process: subprocess.Popen[bytes], line: bytes) -> bytes:
     return await asyncio.to_thread(process.stdout.readline)
 
 
+@pytest.mark.long
 async def test_a_worker_that_is_frozen_in_mid_write_keeps_its_run_from_others_for_seconds_only(
     installation: Installation, environment: Environment, processes: Processes
 ) -> None:
@@ -64,6 +65,7 @@ async def test_a_worker_that_is_frozen_in_mid_write_keeps_its_run_from_others_fo
     assert (await fetch(installation, "select name from clients"))["name"] == "ACME Corp"
 
 
+@pytest.mark.long
 async def test_a_command_whose_control_database_goes_away_leaves(
     environment: Environment, tmp_path: Path, server: Server
 ) -> None:

@@ -125,6 +125,7 @@ async def test_a_command_makes_no_round(opened: OpenInstallation, small_blueprin
     assert await jobs(installation) == [client.id]
 
 
+@pytest.mark.long
 async def test_a_round_whose_worker_was_killed_is_gone_on_with(
     small: Installation,
     environment: Environment,

@@ -227,6 +227,7 @@ async def test_a_webhook_is_called(
     assert str(registered.client_id) in document["message"]
 
 
+@pytest.mark.long
 async def test_what_is_not_taken_is_sent_again_and_provisioning_goes_on_meanwhile(
     opened: OpenInstallation, broken_blueprint: Path, small_blueprint: Path, webhook: Webhook
 ) -> None:

@@ -268,6 +268,7 @@ async def test_an_attack_that_takes_too_long_is_broken_off(
 # --- crashes --------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 async def test_killed_between_the_wish_and_its_making_a_worker_finishes_it(
     small: Installation,
     server: Server,

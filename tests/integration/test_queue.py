@@ -145,6 +145,7 @@ async def test_runs_start_by_plan_priority_and_then_by_arrival(
     ]  # fmt: skip
 
 
+@pytest.mark.long
 async def test_two_workers_together_keep_the_limit_of_a_server(
     opened: OpenInstallation,
     environment: Environment,
@@ -190,6 +191,7 @@ async def _is_over(installation: Installation, registered: Registered) -> bool:
     return (await find_run(installation, registered.run_id))["finished_at"] is not None
 
 
+@pytest.mark.long
 async def test_one_at_a_time_with_a_pause_of_a_second_is_a_setting(
     opened: OpenInstallation,
     environment: Environment,
@@ -396,6 +398,7 @@ async def test_the_run_of_a_killed_worker_is_taken_up_by_another_when_its_lease_
     ]
 
 
+@pytest.mark.long
 async def test_a_worker_told_to_stop_finishes_what_it_has_in_hand(
     opened: OpenInstallation,
     environment: Environment,
@@ -441,6 +444,7 @@ async def test_a_worker_told_to_stop_finishes_what_it_has_in_hand(
     assert await installation.control.fetch_all("select from workers") == [], "it has left"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("in_mid_run", [False, True])
 async def test_a_worker_survives_the_loss_of_all_its_connections(
     opened: OpenInstallation,
@@ -487,6 +491,7 @@ async def test_a_worker_survives_the_loss_of_all_its_connections(
     assert processes_at_work == {process.pid}
 
 
+@pytest.mark.long
 async def test_a_worker_does_not_wait_for_a_connection_that_is_never_given_back(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

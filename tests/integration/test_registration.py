@@ -72,6 +72,7 @@ def _whole(clients: int) -> dict[str, int]:
 # --- the same registration again ----------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [2, 8])
 async def test_the_same_registration_from_several_processes_at_once_is_one_client(
     opened: OpenInstallation, environment: Environment, processes: Processes, count: int
@@ -280,6 +281,7 @@ _EMAILS = st.one_of(
 )
 
 
+@pytest.mark.long
 def test_names_and_emails_are_stored_exactly_as_normalised(environment: Environment) -> None:
     environment()
     with asyncio.Runner() as runner:

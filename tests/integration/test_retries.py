@@ -51,6 +51,7 @@ async def _has_failed(installation: Installation, run_id: UUID) -> bool:
     return bool((await find_run(installation, run_id))["status"] == "failed")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sqlstate", ["40001", "55P03", "53200"])
 async def test_what_may_pass_is_tried_as_often_as_is_set_with_growing_waits(
     opened: OpenInstallation, tmp_path: Path, sqlstate: str
@@ -107,6 +108,7 @@ async def test_what_will_not_pass_is_tried_once(opened: OpenInstallation, tmp_pa
     assert error["details"]["sqlstate"] == "22012"
 
 
+@pytest.mark.long
 async def test_a_run_goes_on_at_the_step_that_failed(
     opened: OpenInstallation, tmp_path: Path
 ) -> None:
@@ -133,6 +135,7 @@ async def test_a_run_goes_on_at_the_step_that_failed(
     assert [row["error"] for row in rows] == [None] * 6
 
 
+@pytest.mark.long
 async def test_a_retry_after_the_failure_goes_on_there_with_all_attempts_anew(
     opened: OpenInstallation, tmp_path: Path
 ) -> None:
@@ -152,6 +155,7 @@ async def test_a_retry_after_the_failure_goes_on_there_with_all_attempts_anew(
     assert [name for name, _, _ in attempts].count("acquire_database") == 1
 
 
+@pytest.mark.long
 async def test_a_retry_right_after_the_failure_does_not_wait_for_a_lease(
     opened: OpenInstallation, tmp_path: Path
 ) -> None:
@@ -290,6 +294,7 @@ async def coming_up(tmp_path: Path) -> AsyncIterator[ServerComingUp]:
     await server.stop()
 
 
+@pytest.mark.long
 async def test_being_told_to_wait_is_no_attempt(
     opened: OpenInstallation, small_blueprint: Path, coming_up: ServerComingUp
 ) -> None:
@@ -343,6 +348,7 @@ async def test_waiting_for_a_template_that_another_builds_is_no_attempt(
     ]
 
 
+@pytest.mark.long
 async def test_being_told_to_wait_for_too_long_is_a_failure_and_a_retry_waits_anew(
     opened: OpenInstallation, small_blueprint: Path, coming_up: ServerComingUp
 ) -> None:

@@ -141,6 +141,7 @@ async def test_deleted_nothing_is_left_but_the_record(life: Life) -> None:
             await refused
 
 
+@pytest.mark.long
 async def test_asked_for_twice_it_is_done_once(life: Life) -> None:
     first = await life.ask_suspend()
     second = await life.ask_suspend()

@@ -127,6 +127,7 @@ async def test_the_new_opens_it_and_the_old_does_not(life: Life) -> None:
     await see_that_it_is_exchanged(life, after, await connections(life))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)  # a whole life for every step
 async def test_wherever_a_worker_dies_nobody_is_locked_out(life: Life) -> None:
     for after in STEPS:
@@ -272,6 +273,7 @@ async def test_programs_are_given_keys_that_fit_together(on_postgres: Life) -> N
         assert claims["role"] == role
 
 
+@pytest.mark.long
 async def test_older_keys_are_switched_off_only_if_asked(on_supabase: Life) -> None:
     life = on_supabase
 
@@ -296,6 +298,7 @@ async def test_older_keys_are_switched_off_only_if_asked(on_supabase: Life) -> N
     assert await legacy() == (None, None)
 
 
+@pytest.mark.long
 async def test_somebody_elses_keys_are_left_and_named(on_supabase: Life, platform: Any) -> None:
     life = on_supabase
     ref = ((await connect(life, "app")).supabase_url or "").rsplit("/", 1)[1]
@@ -323,6 +326,7 @@ async def test_what_does_not_go_together_is_refused(on_postgres: Life) -> None:
     assert await nothing_is_pending(on_postgres)
 
 
+@pytest.mark.long
 async def test_a_password_that_somebody_else_has_set_is_replaced(
     on_supabase: Life, platform: Any
 ) -> None:

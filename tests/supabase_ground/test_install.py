@@ -63,6 +63,7 @@ async def _holds(connection: Connection, query: str) -> bool:
     return bool(row["holds"])
 
 
+@pytest.mark.long
 async def test_the_blueprint_is_installed_and_the_platform_left_alone(
     empty_place: Place, blueprint: Blueprint
 ) -> None:
@@ -101,6 +102,7 @@ async def test_what_is_made_later_is_closed_until_it_is_granted(empty_place: Pla
                 assert not await _holds(owner, way), way
 
 
+@pytest.mark.long
 async def test_the_admin_s_profile_and_the_plan(place: Place, blueprint: Blueprint) -> None:
     admin = AdminUser(uuid4(), f"{uuid4().hex}@example.com", "Example Ltd", True)
     async with place.entered() as owner, owner.transaction(force_rollback=True):

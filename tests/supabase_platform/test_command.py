@@ -22,6 +22,7 @@ from tests.running_platform import (
 )
 
 
+@pytest.mark.long
 def test_what_was_begun_is_finished_by_the_next_one(server: Server, tmp_path: Path) -> None:
     environment = new_home(server, tmp_path)
     first = start_platform(environment, "--coming-up", "0")

@@ -49,6 +49,7 @@ def _remove(caller: httpx.Client, name: str) -> None:
         assert caller.delete(f"/v1/projects/{each['ref']}").is_success
 
 
+@pytest.mark.long
 def test_a_reply_is_lost_after_the_work_was_done(
     caller: httpx.Client, platform: RunningPlatform, fault: Asking
 ) -> None:

@@ -71,6 +71,7 @@ async def test_workers_at_once_end_with_one_project(
     assert "told_to_wait" in {error for each in several for error in each.errors}
 
 
+@pytest.mark.long
 async def test_processes_at_once_end_with_one_project(
     place: Place, caller: httpx.Client, fault: Asking, in_another_process: Starting
 ) -> None:

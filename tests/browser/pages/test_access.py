@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import EMAIL
 from tests.browser.pages.conftest import Dashboard, NewPage, sign_in
 
 
+@pytest.mark.long
 def test_somebody_signs_in_and_out(new_page: NewPage) -> None:
     page = new_page()
     page.goto("/admin/audit?result=refused")
@@ -49,6 +51,7 @@ def test_it_works_without_a_script(new_page: NewPage) -> None:
     expect(page.get_by_role("row", name="made without a script")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_after_many_wrong_passwords_the_page_says_how_long_to_wait(new_page: NewPage) -> None:
     page = new_page()
     page.goto("/admin/sign-in")
@@ -62,6 +65,7 @@ def test_after_many_wrong_passwords_the_page_says_how_long_to_wait(new_page: New
     expect(page.get_by_role("alert")).to_contain_text(re.compile(r"Try again in \d+ s"))
 
 
+@pytest.mark.long
 def test_a_token_is_created_copied_and_revoked(signed_in: NewPage, dashboard: Dashboard) -> None:
     page = signed_in()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])

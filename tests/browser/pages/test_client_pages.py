@@ -45,6 +45,7 @@ def _paths(dashboard: Dashboard) -> list[str]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_on_the_pages_of_clients(
     signed_in: NewPage, dashboard: Dashboard, axe: str, scheme: str
@@ -59,6 +60,7 @@ def test_axe_finds_nothing_serious_on_the_pages_of_clients(
     assert found == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [375, 320])
 def test_no_page_of_a_client_scrolls_sideways(
     signed_in: NewPage, dashboard: Dashboard, width: int

@@ -44,6 +44,7 @@ def serious(page: Page, axe: str, *rules: str) -> list[str]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(
     signed_in: NewPage, new_page: NewPage, axe: str, scheme: str
