@@ -108,6 +108,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first, or one worker would go on with it alone at the end."""
+    items.sort(key=lambda item: "supabase_runs" not in item.path.parts)
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     folder = session.config.stash.get(_FOLDER, None)
     if folder is not None and exitstatus == pytest.ExitCode.OK:  # else somebody wants to look

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
-import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from rich import box
@@ -29,6 +29,7 @@ from ghostcrm_provisioning.clients.run import Run, find_run, list_steps
 from ghostcrm_provisioning.connecting import ClientConnection, connect_to
 from ghostcrm_provisioning.errors import ClientNotReady, IsolationNotProven
 from ghostcrm_provisioning.following import follow, working
+from ghostcrm_provisioning.providers.postgres_doors import knock
 from ghostcrm_provisioning.provisioning.work import template_of
 from ghostcrm_provisioning.registrars.registration import Accepted
 from ghostcrm_provisioning.registration_form import checked_form
@@ -215,16 +216,22 @@ async def _look_inside(connection: ClientConnection) -> dict[str, Any]:
 async def _knock_next_door(
     installation: Installation, connection: ClientConnection, neighbour_id: UUID
 ) -> str:
-    """Try this client's login on its neighbour's database; returns what PostgreSQL says."""
+    """Try this client's login on its neighbour's database; returns what PostgreSQL says.
+
+    Raises:
+        IsolationNotProven: it was let in.
+        TransientFailure: it cannot be told.
+    """
     async with installation.control.connection() as control:
         neighbour = await find_client(control, neighbour_id)
-    try:
-        await AsyncConnection.connect(connection.database_url, dbname=neighbour.database_name)
-    except psycopg.OperationalError as refused:
-        said = str(refused).strip().splitlines()[0]
-        reason = said.partition("FATAL:")[2].partition(' "')[0].strip() or said
-        return f"its login was refused by the database of {neighbour.name}: {reason}"
-    raise IsolationNotProven(f"The login of one client opened the database of {neighbour.name}.")
+    next_door = urlsplit(connection.database_url)._replace(path=f"/{neighbour.database_name}")
+    knocked = await knock(next_door.geturl(), at=neighbour.database_name, where="its server")
+    if knocked.refused is None:
+        raise IsolationNotProven(
+            f"The login of one client opened the database of {neighbour.name}."
+        )
+    reason = knocked.refused.partition(' "')[0]
+    return f"its login was refused by the database of {neighbour.name}: {reason}"
 
 
 def _summary(
